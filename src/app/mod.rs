@@ -1,0 +1,11 @@
+//! The apps root and what an app's directory contains.
+//!
+//! A directory `ROOT/NAME` is an app when it has a `run` script, or a `process.command` in its configuration. Its files
+//! lie in `NAME/run/`, which may be a symlink to a version, or directly in `NAME/`; each is looked for in that order.
+//! The `run` link is resolved once for a start, so that script, configuration, directory and version agree.
+
+mod files;
+mod root;
+
+pub use files::{App, Interpreter, Script};
+pub use root::{AppError, Root, RootError};

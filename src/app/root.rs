@@ -1,0 +1,118 @@
+//! The apps root: the directory whose sub-directories are apps.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use daemonctl_actors::value::{AppName, NameError};
+
+use super::App;
+
+/// An apps root that exists. It is known by device and inode: two spellings of its path are one root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Why a directory cannot be an apps root.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// It cannot be opened.
+    #[error("cannot use {path} as apps root", path = .path.display())]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It is a file.
+    #[error("cannot use {path} as apps root: it is not a directory", path = .0.display())]
+    NotADirectory(PathBuf),
+}
+
+/// Why a name is not that of an app.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The name is not one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such directory.
+    #[error("no app {name:?} under {root}{hint}", root = .root.display(), hint = .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+    Missing {
+        /// The name.
+        name: String,
+        /// Where it was looked for.
+        root: PathBuf,
+        /// The app with the nearest name.
+        nearest: Option<String>,
+    },
+    /// There is a directory, but nothing in it to run.
+    #[error("{dir} is not an app: it has no run script, and no process.command in a conf.toml", dir = .0.display())]
+    Empty(PathBuf),
+    /// The directory cannot be read.
+    #[error("cannot read {path}", path = .path.display())]
+    Read {
+        /// The directory or file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Root {
+    /// Opens the apps root at `path`; symlinks and relative spellings are resolved.
+    pub fn open(path: &Path) -> Result<Self, RootError> {
+        let failed = |source| RootError::Open { path: path.to_owned(), source };
+        let resolved = path.canonicalize().map_err(failed)?;
+        let meta = resolved.metadata().map_err(failed)?;
+        if !meta.is_dir() {
+            return Err(RootError::NotADirectory(path.to_owned()));
+        }
+        Ok(Self { path: resolved, device: meta.dev(), inode: meta.ino() })
+    }
+
+    /// The canonical path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A name for the root in the runtime directory, from its device and inode.
+    pub fn id(&self) -> String {
+        format!("{:x}-{:x}", self.device, self.inode)
+    }
+
+    /// The names of all directories below the root that can be apps, sorted; whether they are, [`Root::app`] tells.
+    pub fn names(&self) -> io::Result<Vec<AppName>> {
+        let mut names: Vec<AppName> = std::fs::read_dir(&self.path)?
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|name: &AppName| self.path.join(name.as_str()).is_dir())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// All apps, sorted by name.
+    pub fn apps(&self) -> io::Result<Vec<App>> {
+        Ok(self.names()?.iter().filter_map(|name| App::inspect(self, name).ok()).collect())
+    }
+
+    /// The app that a person called `name`.
+    pub fn app(&self, name: &str) -> Result<App, AppError> {
+        let parsed: AppName = name.parse()?;
+        App::inspect(self, &parsed)
+    }
+
+    /// The nearest name of an existing app, if one is near enough to be what was meant.
+    pub(super) fn nearest(&self, name: &str) -> Option<String> {
+        self.apps()
+            .ok()?
+            .into_iter()
+            .map(|app| (strsim::damerau_levenshtein(app.name().as_str(), name), app.name().to_string()))
+            .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
+            .min()
+            .map(|(_, name)| name)
+    }
+}

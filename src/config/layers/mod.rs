@@ -1,0 +1,224 @@
+//! The layers that an option's value comes from, laid over each other.
+//!
+//! Later wins: the declared defaults, the global file, the app's file, variables, the command line's overrides and
+//! flags. A layer replaces a value as a whole; only `process.environment` is merged, variable by variable. Nothing is
+//! believed before it was checked, and all mistakes of all layers are reported together: whoever mends one of them at
+//! three in the morning should not meet the next.
+
+mod file;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use daemonctl_actors::value::AppName;
+use serde_json::Value;
+
+use super::sections::Program;
+use super::table::{Opt, find, table, unknown_option};
+use super::{Ask, Options, Problem, Problems, rules};
+use file::Scope;
+
+/// Everything a resolution reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The apps root; its `conf.toml` is the global file, unless `ask` names another.
+    pub root: &'a Path,
+    /// The app.
+    pub app: &'a AppName,
+    /// The app's `conf.toml`, if it has one.
+    pub app_config: Option<&'a Path>,
+    /// What the command line asked for.
+    pub ask: &'a Ask,
+    /// The environment of the command.
+    pub environment: &'a BTreeMap<String, String>,
+}
+
+/// The options of an app, and where each came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// The values.
+    pub options: Options,
+    /// Where the value of each option was set, by name; every option is in it.
+    pub origins: BTreeMap<String, Origin>,
+    /// What may be a mistake, but does not keep the app from starting.
+    pub warnings: Vec<Problem>,
+}
+
+/// Where the value of an option was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nowhere: it is the default.
+    Default,
+    /// In the global file.
+    Global {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+    },
+    /// In the app's file.
+    App {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from one.
+        line: usize,
+    },
+    /// In the environment, by this variable.
+    Variable(String),
+    /// By `--config-override`.
+    Override,
+    /// By this flag, with its dashes.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Global { file, line } | Self::App { file, line } => write!(f, "{}:{line}", file.display()),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Override => f.write_str("--config-override"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// The options of an app, from all layers; or every mistake in them.
+pub fn resolve(sources: &Sources<'_>) -> Result<Resolved, Problems> {
+    let mut layers = Layers::default();
+    if !sources.ask.no_config {
+        layers.add_files(sources);
+    }
+    layers.add_variables(sources);
+    layers.add_settings(sources.ask);
+    layers.finish()
+}
+
+/// The settings of daemonctl itself: `[daemonctl]` in the global file. A file that is missing is empty, unless it was
+/// asked for by name. Mistakes in other tables are the apps' matter and not reported here.
+pub fn program(file: &Path, by_name: bool) -> Result<Program, Problems> {
+    let problem = |problem: Problem| Problems::from(problem);
+    let Some(text) = file::read(file, by_name).map_err(problem)? else { return Ok(Program::default()) };
+    let (entries, problems) = file::check(file, &text, Scope::Program);
+    Problems(problems).unless_any(())?;
+    let values = entries.into_iter().map(|entry| (entry.opt.key.clone(), entry.value)).collect();
+    serde_json::from_value(Value::Object(values)).map_err(|error| problem(Problem::new(error.to_string())))
+}
+
+/// Every mistake in the text of a configuration file: the global one, or that of an app.
+pub fn check_text(file: &Path, text: &str, global: bool) -> Vec<Problem> {
+    file::check(file, text, if global { Scope::Global } else { Scope::App }).1
+}
+
+/// What the layers so far have set, by option.
+#[derive(Default)]
+struct Layers {
+    values: BTreeMap<&'static str, Value>,
+    origins: BTreeMap<&'static str, Origin>,
+    problems: Problems,
+    warnings: Vec<Problem>,
+}
+
+impl Layers {
+    /// Lays one value over what there is.
+    fn set(&mut self, opt: &'static Opt, value: Value, origin: Origin) {
+        let value = match (self.values.remove(opt.name.as_str()), value) {
+            // The one option that is merged.
+            (Some(Value::Object(mut below)), Value::Object(above)) => {
+                below.extend(above);
+                Value::Object(below)
+            }
+            (_, above) => above,
+        };
+        self.values.insert(&opt.name, value);
+        self.origins.insert(&opt.name, origin);
+    }
+
+    fn add_files(&mut self, sources: &Sources<'_>) {
+        let global = sources.ask.config_file.clone().unwrap_or_else(|| sources.root.join("conf.toml"));
+        self.add_file(&global, sources.ask.config_file.is_some(), Scope::Global);
+        if let Some(file) = sources.app_config {
+            self.add_file(file, true, Scope::App);
+        }
+    }
+
+    fn add_file(&mut self, path: &Path, required: bool, scope: Scope) {
+        let text = match file::read(path, required) {
+            Ok(Some(text)) => text,
+            Ok(None) => return,
+            Err(problem) => return self.problems.0.push(problem),
+        };
+        let (entries, problems) = file::check(path, &text, scope);
+        self.problems.0.extend(problems);
+        for entry in entries {
+            let (file, line) = (path.to_owned(), entry.line);
+            let origin = match scope {
+                Scope::Global => Origin::Global { file, line },
+                Scope::App | Scope::Program => Origin::App { file, line },
+            };
+            self.set(entry.opt, entry.value, origin);
+        }
+    }
+
+    fn add_variables(&mut self, sources: &Sources<'_>) {
+        let found = variables::find(sources.app, sources.environment, sources.root);
+        self.warnings.extend(found.unknown);
+        for (variable, opt, text) in found.known {
+            match opt.check(text) {
+                Ok(value) => self.set(opt, value, Origin::Variable(variable.to_owned())),
+                Err(wrong) => self.problems.0.push(Problem::new(wrong).about(variable)),
+            }
+        }
+    }
+
+    fn add_settings(&mut self, ask: &Ask) {
+        for setting in &ask.settings {
+            let Some(opt) = find(&setting.key) else {
+                self.problems.0.push(unknown_option(&setting.key).about(&setting.origin));
+                continue;
+            };
+            let (origin, subject) = match setting.origin.as_str() {
+                "--config-override" => (Origin::Override, format!("{}: {}", setting.origin, setting.key)),
+                flag => (Origin::Flag(flag.to_owned()), flag.to_owned()),
+            };
+            match opt.check(&setting.value) {
+                Ok(value) => self.set(opt, value, origin),
+                Err(wrong) => self.problems.0.push(Problem::new(wrong).about(subject)),
+            }
+        }
+    }
+
+    /// Checks what no value can show alone, and makes options of the values.
+    fn finish(mut self) -> Result<Resolved, Problems> {
+        match rules::imply_sandbox(&mut self.values) {
+            Ok(Some(cause)) => {
+                let origin = self.origins.get(cause).cloned().unwrap_or(Origin::Default);
+                self.origins.insert("sandbox.type", origin);
+            }
+            Ok(None) => {}
+            Err(mut problem) => {
+                let by = |name: &str| self.origins.get(name).map(|origin| format!("{name} is set by {origin}"));
+                let names = problem.subject.as_deref().into_iter().chain(["sandbox.type"]);
+                problem.message += &format!(" ({})", names.filter_map(by).collect::<Vec<_>>().join(", "));
+                self.problems.0.push(problem);
+            }
+        }
+        let options = match Options::from_values(self.values) {
+            Ok(options) => options,
+            Err(error) => {
+                self.problems.0.push(Problem::new(error.to_string()));
+                return Err(self.problems);
+            }
+        };
+        self.warnings.extend(rules::doubtful(&options));
+        let mut origins: BTreeMap<String, Origin> =
+            table().iter().map(|opt| (opt.name.clone(), Origin::Default)).collect();
+        origins.extend(self.origins.into_iter().map(|(name, origin)| (name.to_owned(), origin)));
+        self.problems.unless_any(Resolved { options, origins, warnings: self.warnings })
+    }
+}
+
+#[cfg(test)]
+mod tests;

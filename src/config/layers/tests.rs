@@ -1,0 +1,382 @@
+//! Files with mistakes, and layers over each other.
+
+use std::fs;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Setting;
+use crate::config::table::table;
+use crate::config::values::{Level, Restart, SandboxType, Size, Umask};
+
+/// Configurations as people get them wrong, each with what went wrong.
+const BAD: [(&str, &str); 25] = [
+    ("a key with two letters exchanged", "[process]\nrestrat = \"always\"\n"),
+    ("a key of another section", "[process]\ntimeout = \"1h\"\nuser = \"www-data\"\n"),
+    ("a key nobody knows", "[process]\ncolour = \"red\"\n"),
+    ("a section with a letter missing", "[proces]\nrestart = \"always\"\n"),
+    ("a table without its section", "[environment]\nLANG = \"C\"\n"),
+    ("a section nobody knows", "[network]\nport = 80\n"),
+    ("a key outside of any section", "restart = \"always\"\nport = 80\n\n[daemon]\nenabled = true\n"),
+    ("a section written as a value", "process = \"web\"\n"),
+    ("a section written as a list", "[[process]]\nrestart = \"always\"\n"),
+    ("a size with an unknown unit", "[limits]\n# as much as fits\nmemory_limit = \"12X\"\nstack_limit = 8.5\n"),
+    ("a month that was meant to be a minute", "[process]\nrestart_delay = \"1M\"\nrestart_delay_max = -5\n"),
+    (
+        "numbers out of range",
+        "[process]\npriority = 20\n\n[limits]\ncpu_limit = 150\n\n[monitoring]\nfailure_threshold = 0\n",
+    ),
+    ("wrong types", "[daemon]\nenabled = \"yes\"\nname = 5\n\n[process]\npriority = \"10\"\nargs = 5\nrestart = 1\n"),
+    (
+        "lists with one bad element",
+        "[process]\nsuccess_exit_codes = [0, 300]\n\n[signals]\nforward_list = [\"USR1\", \"FOO\", []]\n",
+    ),
+    ("a secret of the wrong type", "[process.environment]\nTOKEN = [\"hunter2\"]\n\"A B\" = \"hunter2\"\n"),
+    ("a umask in decimal", "[daemon]\numask = 99\n"),
+    ("an empty user", "[security]\nuser = \"\"\n"),
+    ("a key twice", "[process]\nrestart = \"no\"\npriority = 5\nrestart = \"always\"\n"),
+    ("a section twice", "[process]\nrestart = \"no\"\n\n[process]\npriority = 5\n"),
+    ("a text without quotes", "[process]\nrestart = always\npriorty = 5\n"),
+    ("a text that never ends", "[daemon]\nname = \"web\ndescription = \"The site\"\n"),
+    ("a bracket forgotten", "[daemon\nname = \"web\"\n\n[process]\nrestart = \"sometimes\"\n"),
+    ("an INI file", "; settings\n[program:web]\ncommand=/usr/bin/web --port 80\n"),
+    ("settings of daemonctl in an app's file", "[daemonctl]\nlog_level = \"debug\"\n"),
+    (
+        "many mistakes",
+        "[deamon]\nname = 1\n\n[process]\nrestart = \"sometimes\"\nstart-timeout = \"5m\"\n\n[pidfile]\nenabled = 1\n",
+    ),
+];
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_not_recited() {
+    let text: String = (0..70_000).map(|at| format!("a{at}=\n")).collect();
+    let problems = check_text(Path::new("conf.toml"), &text, false);
+    assert_eq!(problems.len(), 51);
+    assert_eq!(problems[50].to_string(), "conf.toml: and more mistakes like these");
+    assert_eq!(check_text(Path::new("conf.toml"), &format!("a = {}", "[".repeat(500_000)), false).len(), 1);
+}
+
+#[test]
+fn every_mistake_of_a_file_is_reported_with_its_place() {
+    let mut report = String::new();
+    for (title, text) in BAD {
+        let problems = check_text(Path::new("web/conf.toml"), text, false);
+        assert!(!problems.is_empty(), "{title}");
+        let numbered: String = text.lines().zip(1..).map(|(line, at)| format!("  {at} | {line}\n")).collect();
+        report += &format!("{title}\n{numbered}{}\n\n", Problems(problems));
+    }
+    insta::assert_snapshot!(report);
+}
+
+/// An apps root with one app.
+struct Home {
+    dir: tempfile::TempDir,
+    app: AppName,
+    environment: BTreeMap<String, String>,
+    ask: Ask,
+}
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("web")).unwrap();
+        Self { dir, app: "web".parse().unwrap(), environment: BTreeMap::new(), ask: Ask::default() }
+    }
+
+    fn global(self, text: &str) -> Self {
+        fs::write(self.dir.path().join("conf.toml"), text).unwrap();
+        self
+    }
+
+    fn config(self, text: impl AsRef<[u8]>) -> Self {
+        fs::write(self.app_file(), text).unwrap();
+        self
+    }
+
+    fn variable(mut self, name: &str, text: &str) -> Self {
+        self.environment.insert(name.into(), text.into());
+        self
+    }
+
+    fn ask(mut self, origin: &str, key: &str, value: &str) -> Self {
+        self.ask.settings.push(Setting { key: key.into(), value: value.into(), origin: origin.into() });
+        self
+    }
+
+    fn app_file(&self) -> PathBuf {
+        self.dir.path().join("web/conf.toml")
+    }
+
+    fn resolve(&self) -> Result<Resolved, Problems> {
+        let file = self.app_file();
+        resolve(&Sources {
+            root: self.dir.path(),
+            app: &self.app,
+            app_config: file.symlink_metadata().is_ok().then_some(&file),
+            ask: &self.ask,
+            environment: &self.environment,
+        })
+    }
+
+    /// The problems, with the temporary directory taken out.
+    fn wrong(&self) -> String {
+        let problems = self.resolve().expect_err("this must not resolve");
+        problems.to_string().replace(&self.dir.path().display().to_string(), "ROOT")
+    }
+
+    fn origin(&self, name: &str) -> String {
+        self.resolve().unwrap().origins[name].to_string().replace(&self.dir.path().display().to_string(), "ROOT")
+    }
+}
+
+#[test]
+fn nothing_set_is_the_defaults() {
+    let resolved = Home::new().resolve().unwrap();
+    assert_eq!(resolved.options, Options::default());
+    assert_eq!(resolved.warnings, []);
+    assert_eq!(resolved.origins.len(), table().len());
+    assert!(resolved.origins.values().all(|origin| *origin == Origin::Default));
+}
+
+#[test]
+fn each_layer_wins_over_those_before_it() {
+    type Layer = fn(Home) -> Home;
+    let layers: [(Layer, u32, &str); 7] = [
+        (|home| home, 0o022, "default"),
+        (|home| home.global("[daemon]\numask = \"001\"\n"), 0o001, "ROOT/conf.toml:2"),
+        (|home| home.config("# ours\n\n[daemon]\numask = \"002\"\n"), 0o002, "ROOT/web/conf.toml:4"),
+        (|home| home.variable("DAEMONCTL_WEB_UMASK", "003"), 0o003, "$DAEMONCTL_WEB_UMASK"),
+        (|home| home.variable("DAEMONCTL_WEB_DAEMON_UMASK", "004"), 0o004, "$DAEMONCTL_WEB_DAEMON_UMASK"),
+        (|home| home.ask("--config-override", "daemon.umask", "005"), 0o005, "--config-override"),
+        (|home| home.ask("--umask", "daemon.umask", "006"), 0o006, "--umask"),
+    ];
+    let mut home = Home::new();
+    for (layer, umask, origin) in layers {
+        home = layer(home);
+        assert_eq!(home.resolve().unwrap().options.daemon.umask, Umask(umask), "{origin}");
+        assert_eq!(home.origin("daemon.umask"), origin);
+    }
+    home.ask.settings.clear();
+    home.ask.no_config = true;
+    home.environment.clear();
+    assert_eq!(home.resolve().unwrap().options, Options::default(), "--no-config ignores every file");
+}
+
+#[test]
+fn a_layer_replaces_lists_and_adds_variables() {
+    let home = Home::new()
+        .global("[process]\nargs = [\"-v\"]\nenvironment = { A = \"global\", B = \"global\", C = 1 }\n")
+        .config("[process]\nargs = [\"--port\", 80]\n[process.environment]\nB = \"app\"\nD = true\n")
+        .variable("DAEMONCTL_WEB_ENVIRONMENT", "C='x,y',E=env")
+        .ask("--env", "process.environment", "E=flag");
+    let process = home.resolve().unwrap().options.process;
+    assert_eq!(process.args.0, ["--port", "80"]);
+    assert_eq!(process.environment.to_string(), "A=global,B=app,C='x,y',D=true,E=flag");
+}
+
+#[test]
+fn every_form_of_a_value_is_read() {
+    let text = "
+        daemon.umask = 0o077
+        process = { restart = true, restart_delay = 7, success_exit_codes = [0, 3], args = \"--name 'my app'\" }
+        [signals]
+        stop_signal = 2
+        preserve_signals = \"HUP, USR1\"
+        [limits]
+        memory_limit = 1_048_576
+        file_limit = 0x400
+        core_limit = \"unlimited\"
+        [sandbox]
+        type = \"firejail\"
+        readonly_paths = [\"/etc\", \"/srv/a:b\"]
+    ";
+    let options = Home::new().config(text).resolve().unwrap().options;
+    assert_eq!(options.daemon.umask, Umask(0o77));
+    assert_eq!(options.process.restart, Restart::Always);
+    assert_eq!(options.process.restart_delay.to_string(), "7s");
+    assert_eq!(options.process.args.0, ["--name", "my app"]);
+    assert_eq!(options.signals.stop_signal.to_string(), "SIGINT");
+    assert_eq!(options.signals.preserve_signals.to_string(), "SIGHUP,SIGUSR1");
+    assert_eq!(options.limits.memory_limit, Some(Size(1 << 20)));
+    assert_eq!(options.limits.file_limit, Some(1024));
+    assert_eq!(options.sandbox.readonly_paths.0, [Path::new("/etc"), Path::new("/srv/a:b")]);
+}
+
+#[test]
+fn options_survive_a_file() {
+    let home = Home::new()
+        .ask("", "daemon.working_directory", "/srv/a 'b'")
+        .ask("", "process.args", "--name 'my app' ''")
+        .ask("", "process.environment", "A='1,2',B=")
+        .ask("", "process.restart", "on-failure")
+        .ask("", "process.success_exit_codes", "0,3")
+        .ask("", "security.no_new_privs", "no")
+        .ask("", "sandbox.type", "firejail")
+        .ask("", "sandbox.readonly_paths", "/etc:'/a:b'")
+        .ask("", "signals.forward_list", "RTMIN+1,HUP")
+        .ask("", "limits.memory_limit", "512M")
+        .ask("", "limits.core_limit", "unlimited")
+        .ask("", "limits.timeout", "1h30m");
+    let options = home.resolve().unwrap().options;
+    let text = toml::to_string(&options).unwrap();
+    assert_eq!(Home::new().config(&text).resolve().unwrap().options, options, "{text}");
+}
+
+proptest! {
+    #[test]
+    fn no_file_is_too_strange(text in any::<String>(), fragments in vec(0..FRAGMENTS.len(), 0..40)) {
+        check_text(Path::new("conf.toml"), &text, true);
+        let text: String = fragments.into_iter().map(|at| FRAGMENTS[at]).collect();
+        check_text(Path::new("conf.toml"), &text, true);
+    }
+}
+
+/// What files are made of.
+const FRAGMENTS: [&str; 24] = [
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    "=",
+    ",",
+    ".",
+    "\n",
+    "\r\n",
+    " ",
+    "\"",
+    "'",
+    "\"\"\"",
+    "#",
+    "é",
+    "\0",
+    "-1",
+    "1e9",
+    "true",
+    "process",
+    "environment",
+    "args",
+];
+
+#[test]
+fn mistakes_of_all_layers_are_reported_together() {
+    let home = Home::new()
+        .global("[daemonctl]\nlog_levle = \"info\"\nop_timeout = \"soon\"\n\n[limits]\nmemory_limit = \"12X\"\n")
+        .config("[process]\nrestrat = \"no\"\n")
+        .variable("DAEMONCTL_WEB_UMASK", "rwx")
+        .ask("--config-override", "process.restrat", "no")
+        .ask("--nice", "process.priority", "99");
+    insta::assert_snapshot!(home.wrong());
+}
+
+#[test]
+fn a_file_that_cannot_be_a_configuration_is_named() {
+    assert_eq!(
+        Home::new().config([b'\n', b'#', 0xff]).wrong(),
+        "ROOT/web/conf.toml:2:2: not UTF-8: save the file in that encoding"
+    );
+    let large = format!("# {}", "x".repeat(1 << 20));
+    assert_eq!(
+        Home::new().config(large).wrong(),
+        "ROOT/web/conf.toml: it is larger than 1 MiB, which no configuration is"
+    );
+
+    let home = Home::new();
+    fs::create_dir(home.app_file()).unwrap();
+    assert_eq!(home.wrong(), "ROOT/web/conf.toml: cannot read it: it is not a regular file");
+
+    let home = Home::new();
+    std::os::unix::fs::symlink("nowhere", home.app_file()).unwrap();
+    assert_eq!(home.wrong(), "ROOT/web/conf.toml: cannot read it: no such file or directory");
+
+    let mut home = Home::new();
+    home.ask.config_file = Some(home.dir.path().join("other.toml"));
+    assert_eq!(home.wrong(), "ROOT/other.toml: cannot read it: no such file or directory");
+}
+
+#[test]
+fn an_explicit_global_file_takes_the_place_of_the_roots() {
+    let mut home = Home::new().global("[process]\nrestart = \"always\"\n");
+    let other = home.dir.path().join("other.toml");
+    fs::write(&other, "[logging]\nlevel = \"debug\"\n").unwrap();
+    home.ask.config_file = Some(other);
+    let options = home.resolve().unwrap().options;
+    assert_eq!((options.process.restart, options.logging.level), (Restart::No, Level::Debug));
+}
+
+#[test]
+fn a_variable_that_names_no_option_is_a_warning() {
+    let home = Home::new()
+        .variable("DAEMONCTL_WEB_USR", "www-data")
+        .variable("DAEMONCTL_WEB_COLOUR", "red")
+        .variable("DAEMONCTL_WEB_API_USER", "api")
+        .variable("DAEMONCTL_WEBSITE_USER", "site")
+        .variable("DAEMONCTL_DB_NONSENSE", "1");
+    let warnings = |home: &Home| Problems(home.resolve().unwrap().warnings).to_string();
+    insta::assert_snapshot!(warnings(&home));
+    fs::create_dir(home.dir.path().join("web-api")).unwrap();
+    assert!(!warnings(&home).contains("API"), "it is meant for the app web-api");
+}
+
+#[test]
+fn daemonctls_own_variables_set_no_option() {
+    let mut home = Home::new().variable("DAEMONCTL_LOG_LEVEL", "debug").variable("DAEMONCTL_LOG_LOGGING_LEVEL", "warn");
+    home.app = "log".parse().unwrap();
+    let resolved = home.resolve().unwrap();
+    assert_eq!(resolved.options.logging.level, Level::Warn);
+    assert_eq!(resolved.warnings, []);
+}
+
+#[test]
+fn the_names_of_variables_are_unambiguous() {
+    let names = variables::names();
+    for opt in table() {
+        let long = format!("{}_{}", opt.section, opt.key).to_ascii_uppercase();
+        assert_eq!(names[&long].name, opt.name);
+    }
+    for (name, opt) in names {
+        let others = table().iter().filter(|other| other.name != opt.name);
+        let mut taken = others.map(|other| format!("{}_{}", other.section, other.key).to_ascii_uppercase());
+        assert!(!taken.any(|other| other == *name), "{name} is {} and another", opt.name);
+    }
+    for (key, name) in
+        [("USER", "security.user"), ("MEMORY_LIMIT", "limits.memory_limit"), ("LIMITS_TIMEOUT", "limits.timeout")]
+    {
+        assert_eq!(names[key].name, name);
+    }
+    assert!(!names.contains_key("ENABLED"), "three sections have it");
+}
+
+#[test]
+fn a_wall_implies_a_sandbox_and_contradicts_none() {
+    let home = Home::new().config("[sandbox]\nprivate_tmp = true\n");
+    assert_eq!(home.resolve().unwrap().options.sandbox.kind, SandboxType::Unshare);
+    assert_eq!(home.origin("sandbox.type"), "ROOT/web/conf.toml:2");
+
+    let home = home.ask("--sandbox", "sandbox.type", "none");
+    insta::assert_snapshot!(home.wrong());
+
+    let off = Home::new().config("[sandbox]\ntype = \"none\"\nprivate_tmp = false\nreadonly_paths = []\n");
+    assert_eq!(off.resolve().unwrap().options.sandbox.kind, SandboxType::None);
+}
+
+#[test]
+fn a_backoff_that_cannot_grow_is_a_warning() {
+    let home = Home::new().config("[process]\nrestart_delay = \"10m\"\n");
+    insta::assert_snapshot!(Problems(home.resolve().unwrap().warnings));
+}
+
+#[test]
+fn the_global_file_holds_settings_of_daemonctl_itself() {
+    let home = Home::new().global("[daemonctl]\nlog_level = \"debug\"\nop_timeout = 5\n\n[process]\nrestrat = 1\n");
+    let file = home.dir.path().join("conf.toml");
+    let settings = program(&file, false).unwrap();
+    assert_eq!(settings.log_level, Some(Level::Debug));
+    assert_eq!(settings.op_timeout.unwrap().to_string(), "5s");
+    assert_eq!(settings.no_color, None);
+    let missing = home.dir.path().join("missing.toml");
+    assert_eq!(program(&missing, false).unwrap(), Program::default());
+    assert!(program(&missing, true).is_err());
+}

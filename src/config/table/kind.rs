@@ -1,0 +1,148 @@
+//! The types of options: how each is read from text, written as text, and written in a file.
+//!
+//! clap forgets the type of a field once it is an argument, but keeps the type's identity; this table finds the rest.
+
+use std::any::TypeId;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::ValueParser;
+use daemonctl_actors::value::Signal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::values::{
+    Codes, Collector, CoreLimit, EnvMap, Level, Names, Paths, Restart, SandboxType, Signals, Size, Span, Umask, Words,
+    shown,
+};
+
+/// Which TOML values an option takes. A list takes a text as well: its text form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// A text.
+    Text,
+    /// A text, or a whole number that stands for it.
+    TextOrInteger,
+    /// A text, or a boolean that stands for it.
+    TextOrBoolean,
+    /// An array.
+    List,
+    /// A table of texts.
+    Map,
+}
+
+/// One type of option.
+#[derive(Debug)]
+pub struct Kind {
+    id: fn() -> TypeId,
+    /// Which TOML values it takes.
+    pub shape: Shape,
+    /// How it is written in a file, for a person who wrote something else.
+    pub written: &'static str,
+    /// The value that a text stands for.
+    pub(super) parse: fn(&str) -> Result<Value, String>,
+    /// The text of a value.
+    pub(super) text: fn(&Value) -> Option<String>,
+}
+
+const fn kind<T>(shape: Shape, written: &'static str) -> Kind
+where
+    T: FromStr<Err: Display> + Display + Serialize + DeserializeOwned + 'static,
+{
+    Kind { id: TypeId::of::<T>, shape, written, parse: parse::<T>, text: text::<T> }
+}
+
+const fn number<T: 'static>() -> Kind {
+    let written = "a whole number, without quotes";
+    Kind { id: TypeId::of::<T>, shape: Shape::Integer, written, parse: parse_number, text: scalar_text }
+}
+
+const fn plain<T: 'static>() -> Kind {
+    Kind { id: TypeId::of::<T>, shape: Shape::Text, written: "a text in quotes", parse: parse_plain, text: scalar_text }
+}
+
+/// Every type a field of a section may have.
+static KINDS: [Kind; 20] = [
+    Kind {
+        id: TypeId::of::<bool>,
+        shape: Shape::Boolean,
+        written: "true or false, without quotes",
+        parse: parse_bool,
+        text: scalar_text,
+    },
+    number::<i32>(),
+    number::<u32>(),
+    number::<u64>(),
+    plain::<String>(),
+    plain::<PathBuf>(),
+    kind::<Collector>(Shape::Text, "\"auto\", \"builtin\" or \"teelog\""),
+    kind::<Level>(Shape::Text, "\"debug\", \"info\", \"warn\" or \"error\""),
+    kind::<Restart>(Shape::TextOrBoolean, "\"no\", \"on-failure\", \"always\", or true or false"),
+    kind::<SandboxType>(Shape::Text, "\"none\", \"unshare\" or \"firejail\""),
+    kind::<Size>(Shape::TextOrInteger, "a size such as \"512M\", or a whole number of bytes"),
+    kind::<CoreLimit>(Shape::TextOrInteger, "a size such as \"512M\", a whole number of bytes, or \"unlimited\""),
+    kind::<Span>(Shape::TextOrInteger, "a duration such as \"1h30m\", or a whole number of seconds"),
+    kind::<Umask>(Shape::TextOrInteger, "octal digits such as \"022\" or 0o022"),
+    kind::<Signal>(Shape::TextOrInteger, "the name of a signal such as \"TERM\", or its number"),
+    kind::<Codes>(Shape::List, "a list of exit codes such as [0, 3]"),
+    kind::<Names>(Shape::List, "a list of names such as [\"net_raw\"]"),
+    kind::<Paths>(Shape::List, "a list of paths such as [\"/etc\", \"/usr\"]"),
+    kind::<Signals>(Shape::List, "a list of signals such as [\"USR1\", \"HUP\"]"),
+    kind::<Words>(Shape::List, "a list of words such as [\"--port\", \"8080\"]"),
+];
+
+/// Apart from the others, because it is written as a table.
+static ENVIRONMENT: Kind = kind::<EnvMap>(Shape::Map, "a table of variables such as { LANG = \"C\" }");
+
+impl Kind {
+    /// The type that an argument's values have. Every type a section uses is in the table; a test says so.
+    pub(super) fn of(parser: &ValueParser) -> Option<&'static Self> {
+        let id = parser.type_id();
+        KINDS.iter().chain([&ENVIRONMENT]).find(|kind| id == (kind.id)())
+    }
+}
+
+fn parse<T: FromStr<Err: Display> + Serialize>(text: &str) -> Result<Value, String> {
+    let value: T = text.parse().map_err(|error: T::Err| error.to_string())?;
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+fn text<T: Display + DeserializeOwned>(value: &Value) -> Option<String> {
+    serde_json::from_value::<T>(value.clone()).ok().map(|value| value.to_string())
+}
+
+fn parse_bool(text: &str) -> Result<Value, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true.into()),
+        "false" | "no" | "off" | "0" => Ok(false.into()),
+        _ => Err(format!("{} is neither true nor false", shown(text))),
+    }
+}
+
+/// Any whole number that TOML can hold; what the option allows of them is its range.
+fn parse_number(text: &str) -> Result<Value, String> {
+    let number: Result<i64, _> = text.trim().parse();
+    number.map(Value::from).map_err(|_| format!("{} is not a whole number", shown(text)))
+}
+
+fn parse_plain(text: &str) -> Result<Value, String> {
+    match text {
+        "" => Err("it is empty: give it a value, or leave it out".into()),
+        text if text.contains('\0') => Err("a NUL character cannot be part of it".into()),
+        text => Ok(text.into()),
+    }
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}

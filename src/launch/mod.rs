@@ -1,0 +1,40 @@
+//! The launcher: how a process of an app comes to be.
+//!
+//! The supervisor makes a [`plan`] and starts itself again under the name `daemonrun` (a plain posix_spawn), with the
+//! app's environment and the launch options as flags. That process is told the plan through a socket, waits there for a
+//! go byte, carries the plan out step by step, and turns into the app with execve(2): same pid, nothing left in between.
+//! What fails is written as a [`report`] to the same socket, which closes on exec: end of file means that the app runs.
+//! Used alone, `daemonrun` reads its flags, makes the plan itself, and says on standard error what failed.
+//!
+//! The map, in the order a launch passes through it:
+//!
+//! - [`mod@spawn`]: the supervisor's side: what is to be launched, and the gate the new process waits at.
+//! - [`options`]: the command line of `daemonrun`.
+//! - [`plan`]: from options to steps. Pure, and the same for `--explain` as for the real thing.
+//! - [`run`]: the launcher's `main`: gate or command line, plan, and what becomes of a failure.
+//! - [`apply`]: the steps, carried out; with [`identity`] for the most dangerous one and [`script`] for env.sh.
+//! - [`environment`]: the app's variables: what is inherited, what files add, what wins.
+//! - [`diagnose`]: why execve(2) failed, in words.
+//! - [`report`]: a step that failed, for people and across the gate.
+//! - [`sys`]: the door to the kernel, and the only unsafe code.
+
+pub mod apply;
+pub mod diagnose;
+pub mod environment;
+#[cfg(test)]
+mod fake;
+pub mod identity;
+pub mod options;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod script;
+pub mod spawn;
+#[allow(unsafe_code)]
+pub mod sys;
+#[cfg(test)]
+mod tests;
+
+pub use report::Report;
+pub use run::main;
+pub use spawn::{Gate, LaunchSpec, spawn};

@@ -1,0 +1,183 @@
+//! The command line of `daemonrun`: the options of one process, from the table that `daemonctl` uses too, and the few
+//! that only a launcher has.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde::{Deserialize, Serialize};
+
+use super::report::StepName;
+use crate::config::{Options, table};
+
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The options of the process.
+    pub options: Options,
+    /// What only a launcher is told.
+    pub extras: Extras,
+    /// Program and arguments.
+    pub command: Vec<OsString>,
+}
+
+/// What only a launcher is told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extras {
+    /// A supervisor waits at the other end of standard input.
+    pub gate: bool,
+    /// Print the plan only.
+    pub explain: bool,
+    /// Script whose variables the app gets.
+    pub env_script: Option<PathBuf>,
+    /// Files with KEY=VALUE lines, later ones winning.
+    pub env_files: Vec<PathBuf>,
+    /// Variables that win over all.
+    pub env: Vec<Variable>,
+    /// Soft and hard limit of open files, as the supervisor found them.
+    pub restore_nofile: Option<(u64, u64)>,
+}
+
+/// `--env KEY`, or `--env KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Its name.
+    pub key: String,
+    /// Its value; the one it had when `daemonrun` was started if not given.
+    pub value: Option<String>,
+}
+
+/// A command line that cannot be carried out, or that asks for text only.
+#[derive(Debug)]
+pub enum Refusal {
+    /// `--help`, `--version`, or a mistake that clap explains.
+    Usage(Box<clap::Error>),
+    /// Options that contradict each other, have a wrong value, or are not supported: one line each.
+    Options(Vec<String>),
+}
+
+/// The id of `--env-file`, which is the app's option in the table.
+const ENV_FILES: &str = "process.environment_file";
+
+/// The command line as clap knows it.
+pub fn command() -> Command {
+    let own = |id: &'static str| Arg::new(id).long(id);
+    let table = table::launch_args(Command::new("daemonrun"));
+    // An app has one environment file; a process may be given several.
+    let shared = table.get_arguments().cloned().map(|arg| match arg.get_id() == ENV_FILES {
+        true => own(ENV_FILES)
+            .long("env-file")
+            .value_name("FILE")
+            .action(ArgAction::Append)
+            .help("File with KEY=VALUE lines added to the environment; of several, later ones win"),
+        false => arg,
+    });
+    Command::new("daemonrun")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Sets up one process and becomes it")
+        .after_help(codes())
+        .override_usage("daemonrun [OPTIONS] [--] COMMAND [ARG]...")
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .help("Program to become, and its arguments")
+                .num_args(1..)
+                .required(true)
+                .trailing_var_arg(true)
+                .value_parser(ValueParser::os_string()),
+        )
+        .args(shared)
+        .arg(
+            own("env")
+                .value_name("KEY[=VALUE]")
+                .action(ArgAction::Append)
+                .value_parser(variable)
+                .help("Variable of the command; without a value, the one it has here, whatever scripts and files say"),
+        )
+        .arg(
+            own("env-script")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Script that sets the environment, sourced by /bin/sh as the command's user"),
+        )
+        .arg(own("foreground").short('F').action(ArgAction::SetTrue).help("Stay as the parent of the command"))
+        .arg(
+            own("daemon").short('d').action(ArgAction::SetTrue).help("Return, and leave the command in the background"),
+        )
+        .arg(own("explain").action(ArgAction::SetTrue).help("Print the steps and their reasons, do nothing"))
+        .arg(own("restore-nofile").value_name("SOFT:HARD").hide(true).value_parser(limit_pair))
+}
+
+/// Reads a command line, without the program's name.
+pub fn parse(args: Vec<OsString>, gate: bool) -> Result<Request, Refusal> {
+    let usage = |error| Refusal::Usage(Box::new(error));
+    let mut matches = command().no_binary_name(true).try_get_matches_from(args).map_err(usage)?;
+    let options = table::launch_options(&matches).map_err(|problems| Refusal::Options(vec![problems.to_string()]))?;
+    let refused = refused(&options, &matches);
+    if !refused.is_empty() {
+        return Err(Refusal::Options(refused));
+    }
+    let command = matches.remove_many("command").into_iter().flatten().collect();
+    Ok(Request { options, extras: extras(&mut matches, gate), command })
+}
+
+fn extras(matches: &mut ArgMatches, gate: bool) -> Extras {
+    // The script is sourced in its own directory, and the launcher goes elsewhere before that.
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    Extras {
+        gate,
+        explain: matches.get_flag("explain"),
+        env_script: matches.remove_one("env-script").map(absolute),
+        env_files: matches.remove_many::<String>(ENV_FILES).into_iter().flatten().map(PathBuf::from).collect(),
+        env: matches.remove_many("env").into_iter().flatten().collect(),
+        restore_nofile: matches.remove_one("restore-nofile"),
+    }
+}
+
+/// What was asked for and cannot be done by this version: nothing is skipped silently.
+fn refused(options: &Options, matches: &ArgMatches) -> Vec<String> {
+    let options = table::unsupported(options).into_iter().map(|(key, value)| format!("{key} = {value}"));
+    let modes =
+        ["foreground", "daemon"].into_iter().filter(|mode| matches.get_flag(mode)).map(|mode| format!("--{mode}"));
+    options.chain(modes).map(|what| format!("{what} is not supported yet")).collect()
+}
+
+impl fmt::Display for Refusal {
+    /// What is wrong, without clap's own word for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(mistake) => {
+                let text = mistake.to_string();
+                f.write_str(text.strip_prefix("error: ").unwrap_or(&text).trim_end())
+            }
+            Self::Options(lines) => f.write_str(&lines.join("\n")),
+        }
+    }
+}
+
+/// A value of `--env`.
+fn variable(text: &str) -> Result<Variable, String> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (text, None),
+    };
+    // Whoever names a variable here means it: names such as `log4j.level`, which no shell takes, are some programs' own.
+    if key.is_empty() { Err("it names no variable".to_owned()) } else { Ok(Variable { key: key.to_owned(), value }) }
+}
+
+/// A value of `--restore-nofile`.
+fn limit_pair(text: &str) -> Result<(u64, u64), String> {
+    let pair = text.split_once(':').and_then(|(soft, hard)| Some((soft.parse().ok()?, hard.parse().ok()?)));
+    pair.ok_or_else(|| "not SOFT:HARD".to_owned())
+}
+
+/// The exit codes, for `--help`.
+fn codes() -> String {
+    let steps = StepName::ALL.map(|step| format!("  {}  {step}\n", step.exit_code()));
+    format!(
+        "Exit codes: the command's own, once it runs. Before that, the step that failed:\n{}  127  the command was not found",
+        steps.concat()
+    )
+}

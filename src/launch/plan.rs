@@ -1,0 +1,279 @@
+//! From options to steps. The plan is data: what `--explain` prints is what [`super::apply`] carries out. A supervisor
+//! makes the plan and sends it through the gate, so that a launcher need not read a command line.
+//!
+//! The order is the point. What can be checked is checked before anything is changed; what needs privilege comes before
+//! it is given up; what a later step would need is taken away last.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::options::{Extras, Variable};
+use super::report::StepName;
+use crate::config::Options;
+use crate::config::values::CoreLimit;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What it is called when it fails.
+    pub name: StepName,
+    /// What it does.
+    pub action: Action,
+    /// Why it is there, and why there.
+    pub why: &'static str,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// Begin the app's environment with what this process was started with.
+    Inherit {
+        /// Only what `clear_env` keeps.
+        clear: bool,
+        /// Only what an app inherits from a caller; a supervisor has seen to that already.
+        strip: bool,
+    },
+    /// Find the accounts the app is to run as.
+    LookUp {
+        /// The user's name or id.
+        user: Option<String>,
+        /// The group's name or id.
+        group: Option<String>,
+    },
+    /// Read a file of KEY=VALUE lines.
+    ReadEnvFile(PathBuf),
+    /// Start a session.
+    NewSession {
+        /// Go on in the caller's session where a process group leader cannot start one.
+        or_stay: bool,
+    },
+    /// Start a process group.
+    NewGroup,
+    /// Set soft and hard limit to one value.
+    Limit(Resource, u64),
+    /// Undo what the supervisor changed for itself.
+    RestoreLimit {
+        /// Which limit.
+        resource: Resource,
+        /// Its soft value.
+        soft: u64,
+        /// Its hard value.
+        hard: u64,
+    },
+    /// Set the nice value of the process.
+    Nice(i32),
+    /// Set the nice value of the session among sessions.
+    NiceSession(i32),
+    /// Write /proc/self/oom_score_adj.
+    OomScore(i32),
+    /// Read standard input from /dev/null, and hand the output pipes over to the app.
+    Streams,
+    /// Set the file mode mask.
+    Umask(u32),
+    /// Become the user and group found by [`Action::LookUp`], and check that there is no way back.
+    TakeIdentity,
+    /// chdir(2).
+    Enter(PathBuf),
+    /// Source a script with /bin/sh and take over its environment.
+    Source(PathBuf),
+    /// Lay what environment files say over the environment, and these variables over that.
+    Assign(Vec<Variable>),
+    /// Mark every descriptor beyond the standard ones as close-on-exec.
+    CloseOnExec,
+    /// Default dispositions, empty mask.
+    DefaultSignals,
+    /// Become the command.
+    Exec,
+}
+
+/// Limits of setrlimit(2) that options set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    /// RLIMIT_NOFILE.
+    OpenFiles,
+    /// RLIMIT_CORE.
+    Core,
+    /// RLIMIT_STACK.
+    Stack,
+}
+
+/// The value that stands for no limit.
+pub const UNLIMITED: u64 = libc::RLIM_INFINITY;
+
+/// What to do, in order.
+pub fn plan(options: &Options, extras: &Extras) -> Vec<Step> {
+    let mut plan = Plan::default();
+    let Options { daemon, process, security, limits, .. } = options;
+
+    let inherit = Action::Inherit { clear: process.clear_env, strip: !extras.gate };
+    plan.step(StepName::Environment, inherit, "what steers loaders, or is the caller's own, is not the app's");
+
+    // Check.
+    if security.user.is_some() || security.group.is_some() {
+        let action = Action::LookUp { user: security.user.clone(), group: security.group.clone() };
+        plan.step(StepName::Accounts, action, "before anything is changed: a wrong name must cost nothing");
+    }
+    for file in &extras.env_files {
+        let action = Action::ReadEnvFile(file.clone());
+        plan.step(
+            StepName::EnvFiles,
+            action,
+            "with the launcher's rights: it may hold secrets the app's user cannot read",
+        );
+    }
+
+    // Stand alone.
+    if daemon.setsid {
+        let why = "no terminal, no job control of another: what signals the group reaches the app alone";
+        plan.step(StepName::Session, Action::NewSession { or_stay: !extras.gate }, why);
+    } else {
+        plan.step(StepName::Session, Action::NewGroup, "what signals the group reaches the app alone");
+    }
+
+    // Limits and priorities, which root may raise and the app's user may not.
+    match (limits.file_limit, extras.restore_nofile) {
+        (Some(files), _) => {
+            plan.step(StepName::Limits, Action::Limit(Resource::OpenFiles, files), "while limits may still be raised")
+        }
+        (None, Some((soft, hard))) => {
+            let action = Action::RestoreLimit { resource: Resource::OpenFiles, soft, hard };
+            plan.step(StepName::Limits, action, "the supervisor raised its own; a large one makes select(2) unsafe");
+        }
+        (None, None) => {}
+    }
+    for (resource, value) in [(Resource::Core, limits.core_limit), (Resource::Stack, limits.stack_limit)] {
+        if let Some(value) = value {
+            plan.step(StepName::Limits, Action::Limit(resource, bytes(value)), "while limits may still be raised");
+        }
+    }
+    if process.priority != 0 {
+        plan.step(StepName::Nice, Action::Nice(process.priority), "while a negative value is still permitted");
+        if daemon.setsid && extras.gate {
+            let why = "a nice value counts only inside its session where the kernel groups tasks by session";
+            plan.step(StepName::Nice, Action::NiceSession(process.priority), why);
+        }
+    }
+    if let Some(score) = process.oom_score_adj {
+        plan.step(StepName::OomScore, Action::OomScore(score), "while a lower value is still permitted");
+    }
+    if extras.gate {
+        let why = "while root may give the pipes to the app's user, so that it can re-open /dev/stdout; open for \
+                   reading too, so that no write meets SIGPIPE when the reader is replaced";
+        plan.step(StepName::Streams, Action::Streams, why);
+    }
+    plan.step(StepName::Umask, Action::Umask(daemon.umask.0), "before the app's code, or its env.sh, makes a file");
+
+    // Give up privilege; from here on, act as the app.
+    if security.user.is_some() || security.group.is_some() {
+        let why = "groups, then gid, then uid: each needs the privilege that the last one gives up";
+        plan.step(StepName::Identity, Action::TakeIdentity, why);
+    }
+    if let Some(dir) = &daemon.working_directory {
+        plan.step(StepName::Directory, Action::Enter(dir.clone()), "as the app's user, who must be able to be there");
+    }
+    if let Some(script) = &extras.env_script {
+        plan.step(StepName::EnvScript, Action::Source(script.clone()), "as the app's user: it is the app's code");
+    }
+
+    if !extras.env_files.is_empty() || !extras.env.is_empty() {
+        let why = "files win over what is inherited and over env.sh; --env wins over files";
+        plan.step(StepName::Environment, Action::Assign(extras.env.clone()), why);
+    }
+
+    // Leave nothing of the launcher behind.
+    plan.step(StepName::Descriptors, Action::CloseOnExec, "after the last file was opened: none leaks into the app");
+    plan.step(StepName::Signals, Action::DefaultSignals, "ignored and blocked signals would survive the exec");
+    plan.step(StepName::Exec, Action::Exec, "the same process, now the app");
+    plan.0
+}
+
+/// The list as it grows.
+#[derive(Default)]
+struct Plan(Vec<Step>);
+
+impl Plan {
+    fn step(&mut self, name: StepName, action: Action, why: &'static str) {
+        self.0.push(Step { name, action, why });
+    }
+}
+
+fn bytes(limit: CoreLimit) -> u64 {
+    match limit {
+        CoreLimit::Unlimited => UNLIMITED,
+        CoreLimit::Bytes(bytes) => bytes,
+    }
+}
+
+/// A limit's value as people write it.
+pub fn limit_text(value: u64) -> String {
+    if value == UNLIMITED { "unlimited".to_owned() } else { value.to_string() }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenFiles => "open file limit",
+            Self::Core => "core dump limit",
+            Self::Stack => "stack limit",
+        })
+    }
+}
+
+/// What the step does, in the imperative.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inherit { clear: false, .. } => f.write_str("begin with the environment of the caller"),
+            Self::Inherit { clear: true, .. } => f.write_str("begin with PATH, HOME, USER, TERM and APPDEPLOY_*"),
+            Self::LookUp { user: Some(user), group: None } => write!(f, "look up user {user}"),
+            Self::LookUp { user: None, group: Some(group) } => write!(f, "look up group {group}"),
+            Self::LookUp { user, group } => {
+                let (user, group) = (user.as_deref().unwrap_or_default(), group.as_deref().unwrap_or_default());
+                write!(f, "look up user {user} and group {group}")
+            }
+            Self::ReadEnvFile(path) => write!(f, "read variables from {}", path.display()),
+            Self::NewSession { or_stay: false } => f.write_str("start a session of its own"),
+            Self::NewSession { or_stay: true } => {
+                f.write_str("start a session of its own, unless a shell has made it the leader of a job")
+            }
+            Self::NewGroup => f.write_str("start a process group of its own"),
+            Self::Limit(resource, value) => write!(f, "set the {resource} to {}", limit_text(*value)),
+            Self::RestoreLimit { resource, soft, .. } => {
+                write!(f, "set the {resource} back to {}", limit_text(*soft))
+            }
+            Self::Nice(nice) => write!(f, "set the nice value to {nice}"),
+            Self::NiceSession(nice) => write!(f, "set the nice value of the session to {nice}"),
+            Self::OomScore(score) => write!(f, "set oom_score_adj to {score}"),
+            Self::Streams => f.write_str("read from /dev/null, write to pipes that belong to the app"),
+            Self::Umask(umask) => write!(f, "set the umask to {umask:03o}"),
+            Self::TakeIdentity => f.write_str("set groups, gid and uid, and check that there is no way back"),
+            Self::Enter(dir) => write!(f, "enter {}", dir.display()),
+            Self::Source(script) => write!(f, "source {} with /bin/sh", script.display()),
+            Self::Assign(variables) => {
+                // Names only: values may be secrets.
+                let names: Vec<_> = variables.iter().map(|variable| variable.key.as_str()).collect();
+                write!(
+                    f,
+                    "set variables: those of the files{}{}",
+                    if names.is_empty() { "" } else { ", " },
+                    names.join(", ")
+                )
+            }
+            Self::CloseOnExec => f.write_str("close every descriptor but 0, 1 and 2 on exec"),
+            Self::DefaultSignals => f.write_str("set every signal to its default, block none"),
+            Self::Exec => f.write_str("run the command"),
+        }
+    }
+}
+
+/// The plan as `--explain` prints it.
+pub fn explain(steps: &[Step], command: &str) -> String {
+    let mut text = String::new();
+    for (number, Step { name, action, why }) in steps.iter().enumerate() {
+        let action = if *action == Action::Exec { format!("run {command}") } else { action.to_string() };
+        text += &format!("{:>2}  {name:<11}  {action}\n{:17}{why}\n", number + 1, "");
+    }
+    text
+}

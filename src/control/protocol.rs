@@ -1,0 +1,256 @@
+//! The wire form of the control socket: one JSON object a line, each request with the version of the protocol.
+//!
+//! A client sends one [`Request`] and reads [`Reply`] lines until one that ends the exchange ([`Reply::is_last`]).
+//! Unknown fields are ignored, unknown commands refused, so that an old client can talk to a new supervisor.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use daemonctl_actors::value::{AppName, Signal};
+use serde::{Deserialize, Serialize};
+
+use super::status::AppStatus;
+use crate::config::Ask;
+
+/// The version of this protocol.
+pub const VERSION: u32 = 1;
+
+/// The longest line that either side accepts, in bytes. An environment of the size the kernel allows for one exec
+/// fits several times.
+pub const MAX_LINE: usize = 4 << 20;
+
+/// One line from a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`] of the client.
+    pub v: u32,
+    /// What is wanted.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// What can be asked of a supervisor. The whole list: nothing is looked up by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "kebab-case")]
+pub enum Command {
+    /// Start apps. Replies: [`Reply::App`] for each, then [`Reply::Done`].
+    Start(Start),
+    /// Stop apps. Replies as for start.
+    Stop(Stop),
+    /// Stop and start again. Replies as for start.
+    Restart(Restart),
+    /// Send a signal. Replies as for start.
+    Signal(SendSignal),
+    /// What is known of some apps, or of all. Reply: [`Reply::Status`].
+    Status {
+        /// Which; all this supervisor knows if empty.
+        #[serde(default)]
+        apps: Vec<AppName>,
+    },
+    /// Take over apps that nobody looks after. Reply: [`Reply::Done`].
+    Adopt,
+    /// Who is there. Reply: [`Reply::Supervisor`].
+    Hello,
+}
+
+/// Apps to be started, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Which.
+    pub apps: Vec<AppName>,
+    /// What the command line asked for; kept for restarts.
+    pub ask: Ask,
+    /// The environment of the command that asked, kept for restarts.
+    pub environment: BTreeMap<String, String>,
+    /// Reply only when the app is ready, not as soon as it has been exec'ed.
+    pub wait: bool,
+    /// The longest wait for the reply; `process.start_timeout` of each app if not set.
+    #[serde(default, with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+    /// Start one after the other, waiting for each.
+    #[serde(default)]
+    pub sequential: bool,
+}
+
+/// Apps to be stopped, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Which.
+    pub apps: Vec<AppName>,
+    /// Time between stop signal and SIGKILL; the app's own if not set.
+    #[serde(default, with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+    /// SIGKILL at once, or after `timeout` where one is given.
+    #[serde(default)]
+    pub force: bool,
+    /// Signal to send in place of the app's stop signal.
+    #[serde(default)]
+    pub signal: Option<Signal>,
+    /// Reply when the app has stopped, not at once.
+    pub wait: bool,
+}
+
+/// Apps to be stopped and started again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restart {
+    /// How they are started.
+    pub start: Start,
+    /// Time between stop signal and SIGKILL; the app's own if not set.
+    #[serde(default, with = "humantime_serde")]
+    pub stop_timeout: Option<Duration>,
+    /// SIGKILL at once.
+    #[serde(default)]
+    pub force: bool,
+    /// Pause between stop and start.
+    #[serde(default, with = "humantime_serde")]
+    pub delay: Option<Duration>,
+}
+
+/// A signal for some apps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SendSignal {
+    /// Which.
+    pub apps: Vec<AppName>,
+    /// What; the app's own `signals.reload_signal` if not set.
+    pub signal: Option<Signal>,
+    /// To the whole process group, not only the main process.
+    #[serde(default)]
+    pub group: bool,
+    /// Reply when the main process has ended.
+    #[serde(default)]
+    pub wait: bool,
+    /// The longest wait for that.
+    #[serde(default, with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+}
+
+/// One line from a supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// What became of one app; more may follow.
+    App(AppReply),
+    /// The end of a command's replies.
+    Done,
+    /// The answer to [`Command::Status`].
+    Status {
+        /// One for each app, sorted by name.
+        apps: Vec<AppStatus>,
+    },
+    /// The answer to [`Command::Hello`].
+    Supervisor {
+        /// Pid of the supervisor.
+        pid: i32,
+        /// `background`, or `run` for a foreground one.
+        mode: String,
+        /// Version of the program.
+        version: String,
+    },
+    /// The request was refused.
+    Error {
+        /// Why, for a person.
+        message: String,
+    },
+}
+
+impl Reply {
+    /// Whether no further line follows.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::App(_) => false,
+            Self::Done | Self::Status { .. } | Self::Supervisor { .. } | Self::Error { .. } => true,
+        }
+    }
+}
+
+/// What became of a command for one app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppReply {
+    /// The app.
+    pub app: AppName,
+    /// What happened.
+    pub outcome: Outcome,
+}
+
+/// What a command did to one app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was started, or restarted: exec'ed, and ready if that was waited for.
+    Started {
+        /// Pid of the main process.
+        pid: i32,
+        /// Whether it is ready (it may not be yet).
+        ready: bool,
+        /// Time from the command to this reply.
+        #[serde(with = "humantime_serde")]
+        took: Duration,
+        /// Things the person should know, such as a variable that names no option.
+        #[serde(default)]
+        warnings: Vec<String>,
+    },
+    /// It was running already.
+    Running {
+        /// Pid of the main process.
+        pid: i32,
+    },
+    /// It was started and has ended by itself within the wait.
+    Ended {
+        /// Pid it had.
+        pid: i32,
+        /// How, in words: `exited 1 after 3ms`.
+        how: String,
+    },
+    /// It has stopped.
+    Stopped {
+        /// How, in words: `exited 0 after 40ms`, `killed by SIGKILL after 30s`.
+        how: String,
+    },
+    /// A stop was begun and not waited for.
+    Stopping,
+    /// It was not running.
+    NotRunning,
+    /// The signal was sent; with `wait`, the process has ended.
+    Signalled {
+        /// The signal.
+        signal: Signal,
+        /// Pid of the main process.
+        pid: i32,
+    },
+    /// The wait ended first.
+    TimedOut {
+        /// What was waited for, and what is the case: `not ready after 60s: check failed: …`.
+        state: String,
+    },
+    /// It failed.
+    Failed(Failure),
+}
+
+/// A failure to be shown to a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Of what kind, which decides the exit code.
+    pub kind: FailureKind,
+    /// What could not be done and why, without the name of the program; may have several lines.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+/// Kinds of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The operation failed: exit code 1.
+    Operation,
+    /// Another supervisor runs the app.
+    Taken,
+    /// The configuration is wrong: exit code 2.
+    Configuration,
+    /// There is no such app: exit code 4.
+    NoSuchApp,
+    /// Not permitted: exit code 5.
+    Permission,
+}

@@ -1,0 +1,129 @@
+//! Taking over apps that run, or are meant to, and that no supervisor looks after.
+//!
+//! A successor gets locks, pipes and exit statuses from the keeper. A supervisor that is new to an app, because keeper
+//! and supervisor both died, finds the app by its record, takes its lock, verifies that the process is the one
+//! recorded, and opens its output again through /proc.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::rc::Rc;
+
+use daemonctl_actors::cell::Cell;
+use daemonctl_actors::lifecycle::Phase;
+use daemonctl_actors::value::{AppName, ExitStatus};
+
+use super::family;
+use super::host::{Host, Process};
+use super::lock;
+use super::record::{Record, Standing};
+
+/// What a keeper hands over.
+#[derive(Debug, Default)]
+pub struct Handover {
+    /// Descriptors by key.
+    pub kept: HashMap<String, OwnedFd>,
+    /// How processes ended that the keeper reaped, by pid.
+    pub exits: HashMap<i32, ExitStatus>,
+}
+
+/// Takes over every app that can be, or of `only` those; returns their cells, ready for the tree.
+pub fn restore(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>) -> Vec<Cell> {
+    let names = host.runtime.recorded().into_iter();
+    let cells = names.filter_map(|name| take_over(host, handover, only, &name)).collect();
+    // What is left belonged to apps that have come to rest, or never got as far as a record.
+    for (key, fd) in handover.kept.drain() {
+        lock::unlock(&fd);
+        host.drop_kept(&key);
+    }
+    cells
+}
+
+fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>, name: &AppName) -> Option<Cell> {
+    let is_active =
+        |record: &Record| record.boot_id == host.boot_id && !matches!(record.cell.life.phase, Phase::Down(_));
+    let record = Record::read(&host.runtime.record(name)).filter(is_active)?;
+    let kept = handover.kept.remove(&format!("lock:{name}"));
+    let ours = kept.is_some();
+    if !ours && only.is_some_and(|only| !only.contains(name)) {
+        return None;
+    }
+    if host.with(name, |held| held.lock.is_some()) {
+        return None; // It is ours already.
+    }
+    match kept {
+        Some(lock) => host.with(name, |held| held.lock = Some(lock)),
+        None if !host.lock(name).is_ok_and(|free| free) => return None,
+        None => {}
+    }
+    // Until we had the lock, another supervisor may have gone on with the app.
+    let record = match ours {
+        true => record,
+        false => match Record::read(&host.runtime.record(name)).filter(is_active) {
+            Some(record) => record,
+            None => {
+                host.release(name);
+                return None;
+            }
+        },
+    };
+    let out = handover.kept.remove(&format!("out:{name}"));
+    let err = handover.kept.remove(&format!("err:{name}"));
+    let outlived_keeper = record.supervisor.keeper != host.identity.keeper;
+    let process = match (record.standing(&host.boot_id), record.cell.child) {
+        (Standing::Alive(pidfd), Some(child)) => {
+            // Whatever had this pid before and was reaped, it was not this process.
+            Some(Process { child, pidfd: Some(pidfd), ours: false, status: None })
+        }
+        (Standing::Gone, Some(child)) => {
+            Some(Process { child, pidfd: None, ours: false, status: handover.exits.get(&child.pid).copied() })
+        }
+        (_, None) | (Standing::Absent, _) => None,
+    };
+    host.with(name, |held| {
+        held.asked = record.asked;
+        held.instance = record.instance;
+        held.instance.iter_mut().for_each(|instance| instance.outlived_keeper |= outlived_keeper);
+        held.process = process;
+        held.pipes = out.zip(err);
+    });
+    if host.with(name, |held| held.pipes.is_none()) {
+        reopen(host, name, &record.cell);
+    }
+    for warning in host.attach(name) {
+        tracing::warn!(app = %name, "{warning}");
+    }
+    tracing::info!(app = %name, phase = ?record.cell.life.phase, "taken over");
+    Some(record.cell)
+}
+
+/// Opens an app's output pipes again, through the processes that write to them.
+fn reopen(host: &Rc<Host>, name: &AppName, cell: &Cell) {
+    let Some((out, err)) = host.with(name, |held| held.instance.as_ref().map(|instance| instance.pipes)) else {
+        return;
+    };
+    let verified =
+        host.with(name, |held| held.process.as_ref().filter(|process| process.pidfd.is_some()).map(|p| p.child));
+    let mut writers: Vec<i32> = verified.iter().map(|child| child.pid).collect();
+    writers.extend(host.search(name, cell.child, family::members).iter().map(|member| member.pid));
+    let find = |inode| writers.iter().find_map(|pid| reader(*pid, inode));
+    if let (Some(out), Some(err)) = (find(out), find(err)) {
+        host.keep(&format!("out:{name}"), &out);
+        host.keep(&format!("err:{name}"), &err);
+        host.with(name, |held| held.pipes = Some((out, err)));
+    } else if verified.is_some() {
+        tracing::warn!(app = %name, "cannot find its output pipes again: output is not collected until it restarts");
+    }
+}
+
+/// A read end of the pipe with this inode, if the process has the pipe open.
+fn reader(pid: i32, inode: u64) -> Option<OwnedFd> {
+    let target = format!("pipe:[{inode}]");
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.filter_map(Result::ok);
+    let path = entries
+        .map(|entry| entry.path())
+        .find(|path| fs::read_link(path).is_ok_and(|link| link.as_os_str() == target.as_str()))?;
+    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    Some(file.into())
+}

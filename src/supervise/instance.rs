@@ -1,0 +1,295 @@
+//! One run of an app as it was configured when it was launched: what its restarts, hooks, checks and logs go by until
+//! the next launch, whatever happens to the files meanwhile.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use daemonctl_actors::cell::{Policy, StartFailure, Trouble};
+use daemonctl_actors::health::HealthPolicy;
+use daemonctl_actors::lifecycle::Timing;
+use daemonctl_actors::restarts::{RestartPolicy, When};
+use daemonctl_actors::value::{AppName, Signal};
+use serde::{Deserialize, Serialize};
+
+use super::runtime::RootDir;
+use crate::app::{App, AppError, Root, Script};
+use crate::config::values::{Level, Restart};
+use crate::config::{Ask, Options, Sources, resolve, table};
+use crate::launch::{LaunchSpec, environment};
+
+/// The variable that marks every process of one run.
+pub const LAUNCH_ID: &str = "DAEMONCTL_LAUNCH_ID";
+
+/// What the command that asked for an app's start wanted; kept for its restarts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its flags.
+    pub ask: Ask,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// One configured run of an app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The app as its directory described it.
+    pub app: App,
+    /// What its lines are headed with where several apps are shown: `daemon.name`, else the app's name.
+    pub label: String,
+    /// What it is, for people.
+    pub description: Option<String>,
+    /// How its process is launched; hooks and checks are launched the same way with another command.
+    pub launch: LaunchSpec,
+    /// The value of [`LAUNCH_ID`] of its processes.
+    pub launch_id: String,
+    /// The health check.
+    pub check: Option<Vec<String>>,
+    /// When a check is killed.
+    pub check_timeout: Duration,
+    /// The on-start hook.
+    pub on_start: Option<Vec<String>>,
+    /// The on-stop hook.
+    pub on_stop: Option<Vec<String>>,
+    /// Where its standard output goes.
+    pub stdout: PathBuf,
+    /// Where its standard error goes.
+    pub stderr: PathBuf,
+    /// Where its events go.
+    pub events: PathBuf,
+    /// Least severity of events that are written.
+    pub level: Level,
+    /// Its pid file.
+    pub pidfile: Option<PathBuf>,
+    /// Signals that `run` passes on, beside the reload signal.
+    pub forward: Forward,
+    /// Whether it has outlived a keeper, so that orphans of it may have gone to init.
+    pub outlived_keeper: bool,
+    /// The inodes of its output pipes, by which they are found again in /proc when nobody else holds them.
+    pub pipes: (u64, u64),
+}
+
+/// Which signals `run` passes on to an app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forward {
+    /// All, except for `never`.
+    pub all: bool,
+    /// These, in place of all.
+    pub only: Vec<Signal>,
+    /// Never these.
+    pub never: Vec<Signal>,
+}
+
+impl Forward {
+    /// Whether a signal is passed on.
+    pub fn passes(&self, signal: Signal) -> bool {
+        let listed = if self.only.is_empty() { self.all } else { self.only.contains(&signal) };
+        // The window size is that of our terminal, not of the app's; some servers take the signal as an order to leave.
+        let meant = signal != Signal::WINCH || self.only.contains(&signal);
+        listed && meant && !self.never.contains(&signal)
+    }
+}
+
+/// Where and for whom an app is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The apps root.
+    pub root: &'a Root,
+    /// The root's part of the runtime directory.
+    pub runtime: &'a RootDir,
+    /// What was asked for.
+    pub asked: &'a Asked,
+    /// Whether somebody waits for the app to be ready.
+    pub awaited: bool,
+    /// The marker for the processes of this run.
+    pub launch_id: &'a str,
+}
+
+impl Instance {
+    /// Looks at the app's directory and configuration as they are now. Returns how it is to be treated, too, and what
+    /// the person who starts it should know.
+    pub fn configure(name: &AppName, at: Setting<'_>) -> Result<(Self, Policy, Vec<String>), StartFailure> {
+        let app = App::inspect(at.root, name).map_err(|error| missing(&error))?;
+        let ask = &at.asked.ask;
+        let sources = Sources {
+            root: at.root.path(),
+            app: name,
+            app_config: app.config(),
+            ask,
+            environment: &at.asked.environment,
+        };
+        let resolved = resolve(&sources).map_err(|problems| wrong(problems.to_string(), None))?;
+        let mut options = resolved.options;
+        let mut warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
+        if let Some(refused) = not_supported(&options) {
+            if !ask.force {
+                let hint = "remove that from the configuration or the command line, or go without it by --force";
+                return Err(wrong(refused, Some(hint.to_owned())));
+            }
+            warnings.push(format!("{refused}: the app runs without"));
+            options = table::without_unsupported(&options);
+        }
+        let policy = policy(&app, &options, at.awaited);
+        Ok((Self::build(app, &options, at)?, policy, warnings))
+    }
+
+    /// Whether another run is launched in the same way: everything is equal but what every run has of its own.
+    pub fn is_launched_like(&self, other: &Self) -> bool {
+        let mut same = other.clone();
+        (same.launch_id, same.pipes, same.outlived_keeper) = (self.launch_id.clone(), self.pipes, self.outlived_keeper);
+        if let Some(id) = self.launch.environment.get(LAUNCH_ID) {
+            same.launch.environment.insert(LAUNCH_ID.to_owned(), id.clone());
+        }
+        *self == same
+    }
+
+    fn build(app: App, options: &Options, at: Setting<'_>) -> Result<Self, StartFailure> {
+        let name = app.name().clone();
+        let logs = app.dir().join("logs");
+        let in_app = |path: &Path| app.run_dir().join(path);
+        let log = |path: &Option<PathBuf>, suffix: &str| match path {
+            Some(path) => in_app(path),
+            None => logs.join(format!("{name}.{suffix}")),
+        };
+        let command_of = |script: Option<Script>| script.map(|script| script.command());
+        let shell = |command: &String| vec!["/bin/sh".to_owned(), "-c".to_owned(), command.clone()];
+        let level = match (options.logging.quiet, options.logging.verbose) {
+            (true, _) => Level::Warn,
+            (false, true) => Level::Debug,
+            (false, false) => options.logging.level,
+        };
+        let pidfile = options.pidfile.enabled.then(|| match &options.pidfile.path {
+            Some(path) => in_app(path),
+            None => at.runtime.pidfile(&name),
+        });
+        Ok(Self {
+            label: options.daemon.name.clone().unwrap_or_else(|| name.to_string()),
+            description: options.daemon.description.clone(),
+            launch: launch_spec(&app, options, at)?,
+            launch_id: at.launch_id.to_owned(),
+            check: options.monitoring.check_command.as_ref().map(shell).or_else(|| command_of(app.check())),
+            check_timeout: options.monitoring.check_timeout.0,
+            on_start: command_of(app.on_start()),
+            on_stop: command_of(app.on_stop()),
+            stdout: log(&options.logging.stdout_file, "log"),
+            stderr: log(&options.logging.stderr_file, "err"),
+            events: log(&options.logging.file, "run"),
+            level,
+            pidfile,
+            forward: Forward {
+                all: options.signals.forward_all,
+                only: options.signals.forward_list.0.clone(),
+                never: options.signals.preserve_signals.0.clone(),
+            },
+            outlived_keeper: false,
+            pipes: (0, 0),
+            app,
+        })
+    }
+}
+
+/// The command line and environment of the launcher.
+fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSpec, StartFailure> {
+    let mut command = match (&options.process.command, app.run_script()) {
+        (Some(program), _) if program.contains('/') => vec![app.run_dir().join(program).to_string_lossy().into_owned()],
+        (Some(program), _) => vec![program.clone()],
+        (None, Some(script)) => script.command(),
+        (None, None) => {
+            return Err(wrong(format!("{} has no run script and no process.command", app.dir().display()), None));
+        }
+    };
+    command.extend(options.process.args.0.iter().cloned());
+
+    // What daemonctl itself sets, beside what the configuration sets: kept over env.sh and environment files.
+    let mut set = options.process.environment.0.clone();
+    set.insert("APPDEPLOY_APP_PATH".to_owned(), app.dir().to_string_lossy().into_owned());
+    set.insert("APPDEPLOY_APP_NAME".to_owned(), app.name().to_string());
+    set.insert("APPDEPLOY_APP_VERSION".to_owned(), app.version().unwrap_or_default().to_owned());
+    set.insert(LAUNCH_ID.to_owned(), at.launch_id.to_owned());
+
+    let mut shaped = options.clone();
+    shaped.daemon.working_directory = Some(match &options.daemon.working_directory {
+        Some(directory) => app.run_dir().join(directory),
+        None => script_dir(app),
+    });
+    shaped.process.environment_file = options.process.environment_file.as_ref().map(|file| app.run_dir().join(file));
+    let mut flags = table::launch_argv(&shaped);
+    if let Some(script) = app.env_script() {
+        flags.push(format!("--env-script={}", script.display()));
+    }
+    if let Some(file) = &at.asked.ask.env_file {
+        flags.push(format!("--env-file={}", file.display()));
+    }
+    flags.extend(set.keys().map(|key| format!("--env={key}")));
+
+    let mut inherited = environment::inherit(&at.asked.environment);
+    inherited.extend(set);
+    Ok(LaunchSpec { flags, command, environment: inherited })
+}
+
+/// The directory an app starts in unless it is told otherwise: its run script's.
+fn script_dir(app: &App) -> PathBuf {
+    let script = app.run_script().and_then(|script| script.path.parent());
+    script.unwrap_or(app.run_dir()).to_owned()
+}
+
+/// How the tree treats an app with these options.
+fn policy(app: &App, options: &Options, awaited: bool) -> Policy {
+    let monitoring = &options.monitoring;
+    let has_check = monitoring.check_command.is_some() || app.check().is_some();
+    // Not monitored, a check still tells readiness to those who wait for it.
+    let checked = has_check && (monitoring.enabled || awaited);
+    let process = &options.process;
+    Policy {
+        timing: Timing {
+            start_timeout: process.start_timeout.0,
+            stop_grace: process.stop_timeout.unwrap_or(options.signals.kill_timeout).0,
+            run_timeout: options.limits.timeout.map(|limit| limit.0),
+            ready_when_healthy: checked,
+        },
+        restart: RestartPolicy {
+            when: match process.restart {
+                Restart::No => When::No,
+                Restart::OnFailure => When::OnFailure,
+                Restart::Always => When::Always,
+            },
+            delay: process.restart_delay.0,
+            delay_max: process.restart_delay_max.0,
+            max_attempts: process.restart_max_attempts,
+            reset_after: process.restart_reset_after.0,
+            success: process.success_exit_codes.0.clone(),
+        },
+        health: checked.then_some(HealthPolicy {
+            interval: monitoring.check_interval.0,
+            startup: monitoring.startup_delay.0,
+            failure_threshold: monitoring.failure_threshold,
+            success_threshold: monitoring.success_threshold,
+            monitored: monitoring.enabled,
+        }),
+        stop_signal: options.signals.stop_signal,
+        reload_signal: options.signals.reload_signal,
+    }
+}
+
+/// What is asked for and not built yet, in words.
+fn not_supported(options: &Options) -> Option<String> {
+    let mut unsupported = table::unsupported(options);
+    if unsupported.iter().any(|(key, _)| key.starts_with("sandbox.") && key != "sandbox.type") {
+        unsupported.retain(|(key, _)| key != "sandbox.type"); // It follows from the others.
+    }
+    let keys: Vec<String> = unsupported.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let are = if keys.len() == 1 { "is" } else { "are" };
+    (!keys.is_empty()).then(|| format!("{} {are} not supported yet", keys.join(", ")))
+}
+
+fn wrong(message: String, hint: Option<String>) -> StartFailure {
+    StartFailure { trouble: Trouble::Configuration, message, hint }
+}
+
+fn missing(error: &AppError) -> StartFailure {
+    let mut message = error.to_string();
+    if let AppError::Read { source, .. } = error {
+        message = format!("{message}: {source}");
+    }
+    StartFailure { trouble: Trouble::Missing, message, hint: None }
+}

@@ -1,0 +1,50 @@
+//! Supervisors: how one comes to be, what it holds, and how the next one takes over.
+//!
+//! ```text
+//! keeper       one poll loop, no policy: holds descriptors, reaps orphans, replaces a supervisor that dies
+//!   └─ supervisor   the actor tree, its hands (spawner, checker, sink), the control socket
+//!        └─ apps
+//! ```
+//!
+//! - [`runtime`]: the runtime directory and the names in it. [`lock`]: one supervisor an app, one background one a root.
+//! - [`keeper`] and [`link`]: the process that outlives a supervisor, and the words the two exchange.
+//! - [`record`]: what is written of an app, so that it can be taken over; [`adopt`] does so.
+//! - [`pidfd`] and [`family`]: processes without the danger of mistaking one for another.
+//! - [`nofile`]: the limit of open files, which is raised for ourselves and not for apps.
+//! - [`host`]: what a supervisor holds; [`spawner`], [`checker`] and [`sink`] are the tree's ports into it.
+//! - [`server`]: the supervisor's end of the control socket.
+//! - [`supervisor`]: builds the tree and serves; [`mod@foreground`] is what `run` adds.
+//! - [`fleet`]: all of this as the command line sees it; [`view`] is how an app is told.
+
+pub mod adopt;
+pub mod checker;
+pub mod family;
+pub mod fleet;
+pub mod foreground;
+pub mod host;
+pub mod instance;
+pub mod keeper;
+pub mod link;
+pub mod lock;
+pub mod nofile;
+#[allow(unsafe_code)]
+pub mod pidfd;
+pub mod record;
+pub mod runtime;
+pub mod server;
+pub mod sink;
+pub mod spawner;
+pub mod supervisor;
+pub mod view;
+
+pub use fleet::{Fleet, FleetError, dry_run, foreground};
+pub use foreground::{ExitOn, RunRequest};
+
+/// What a process with this `argv[0]` is to do, if that is the name of a part of a supervisor.
+pub fn entered(name: &str) -> Option<fn(std::env::ArgsOs) -> std::process::ExitCode> {
+    match name {
+        keeper::NAME => Some(keeper::main),
+        supervisor::NAME => Some(supervisor::main),
+        _ => None,
+    }
+}

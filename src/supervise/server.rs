@@ -1,0 +1,362 @@
+//! The supervisor's end of the control socket.
+//!
+//! | command | who may | what it does |
+//! |---|---|---|
+//! | start, stop, restart, signal, adopt | the owner, root | acts on apps |
+//! | status, hello | the owner, root | tells |
+//!
+//! A connection carries one request. Whoever is slow, silent, or sends too much is hung up on; a client that leaves
+//! does not take its request back.
+
+use std::cell::Cell as Counter;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::Addr;
+use daemonctl_actors::cell::{Cell, StartFailure, Trouble};
+use daemonctl_actors::lifecycle::Phase;
+use daemonctl_actors::ports::Scope;
+use daemonctl_actors::root::{
+    Adopt, Cells, RestartApp, RootSupervisor, SignalApp, SignalFailure, StartApp, Started, StopApp, Stopped,
+};
+use daemonctl_actors::value::AppName;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+
+use super::adopt::{self, Handover};
+use super::host::{Host, monotonic, wall};
+use super::instance::Asked;
+use super::view::{self, Now};
+use crate::control::protocol::{self, AppReply, Command, Failure, FailureKind, MAX_LINE, Outcome, Reply, Request};
+use crate::control::status::AppStatus;
+
+/// Connections served at the same time.
+const CONNECTIONS: usize = 256;
+
+/// How long a client may take to send its request.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// The server's hands.
+#[derive(Clone)]
+pub struct Server {
+    host: Rc<Host>,
+    root: Addr<RootSupervisor>,
+    /// Requests under way.
+    busy: Rc<watch::Sender<usize>>,
+    served: Rc<Counter<bool>>,
+}
+
+impl Server {
+    /// A server for this host's apps.
+    pub fn new(host: Rc<Host>, root: Addr<RootSupervisor>) -> Self {
+        Self { host, root, busy: Rc::new(watch::Sender::new(0)), served: Rc::new(Counter::new(false)) }
+    }
+
+    /// The number of requests under way, and its changes.
+    pub fn busy(&self) -> watch::Receiver<usize> {
+        self.busy.subscribe()
+    }
+
+    /// Whether an app was asked to be run.
+    pub fn has_served(&self) -> bool {
+        self.served.get()
+    }
+
+    /// Accepts connections, for ever.
+    pub async fn serve(self, listener: UnixListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => self.clone().accept(stream),
+                Err(error) => {
+                    // Out of descriptors, most likely: whoever waits in line is served when some are free again.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn accept(self, stream: UnixStream) {
+        let own = nix::unistd::geteuid().as_raw();
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == own || peer.uid() == 0 => {}
+            Ok(peer) => return tracing::warn!(uid = peer.uid(), "refused a stranger"),
+            Err(error) => return tracing::warn!(%error, "cannot tell who is connecting"),
+        }
+        if *self.busy.borrow() >= CONNECTIONS {
+            return tracing::warn!("too many connections");
+        }
+        self.busy.send_modify(|busy| *busy += 1);
+        actix::spawn(async move {
+            let busy = Busy(self.busy.clone());
+            if let Err(error) = self.exchange(stream).await {
+                tracing::debug!(%error, "a client went away");
+            }
+            drop(busy);
+        });
+    }
+
+    async fn exchange(&self, stream: UnixStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.into_split();
+        let mut line = Vec::new();
+        let mut limited = BufReader::new(reader).take(MAX_LINE as u64);
+        match tokio::time::timeout(REQUEST_TIME, limited.read_until(b'\n', &mut line)).await {
+            Ok(read) => read?,
+            Err(_) => return Ok(()),
+        };
+        if line.is_empty() {
+            return Ok(());
+        }
+        let command = match understand(&line) {
+            Ok(command) => command,
+            Err(message) => return say(&mut writer, &Reply::Error { message }).await,
+        };
+        // Questions are no reason to stay or to leave: whoever started this supervisor may still be on the way with a
+        // request.
+        if let Command::Start(_) | Command::Restart(_) | Command::Adopt = command {
+            self.served.set(true);
+        }
+        match command {
+            Command::Status { apps } => {
+                let apps = self.cells(&apps).await.iter().map(|cell| self.status(cell)).collect();
+                say(&mut writer, &Reply::Status { apps }).await
+            }
+            Command::Hello => {
+                let identity = self.host.identity;
+                let mode = if identity.background { "background" } else { "run" }.to_owned();
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                say(&mut writer, &Reply::Supervisor { pid: identity.process.pid, mode, version }).await
+            }
+            Command::Adopt => {
+                for cell in adopt::restore(&self.host, &mut Handover::default(), None) {
+                    self.root.do_send(Adopt(cell));
+                }
+                say(&mut writer, &Reply::Done).await
+            }
+            Command::Start(start) => {
+                let sequential = start.sequential;
+                let apps = start.apps.clone();
+                self.each(&mut writer, apps, sequential, |app| self.start(app, &start)).await
+            }
+            Command::Stop(stop) => {
+                let apps = stop.apps.clone();
+                self.each(&mut writer, apps, false, |app| self.stop(app, &stop)).await
+            }
+            Command::Restart(restart) => {
+                let sequential = restart.start.sequential;
+                let apps = restart.start.apps.clone();
+                self.each(&mut writer, apps, sequential, |app| self.restart(app, &restart)).await
+            }
+            Command::Signal(signal) => {
+                let apps = signal.apps.clone();
+                self.each(&mut writer, apps, false, |app| self.signal(app, &signal)).await
+            }
+        }
+    }
+
+    /// Does something for each app, all at once or one after the other, and tells each outcome as it comes.
+    async fn each<F: Future<Output = Outcome>>(
+        &self,
+        writer: &mut (impl AsyncWriteExt + Unpin),
+        apps: Vec<AppName>,
+        sequential: bool,
+        act: impl Fn(AppName) -> F,
+    ) -> io::Result<()> {
+        let act = |app: AppName| {
+            let outcome = act(app.clone());
+            async move { Reply::App(AppReply { app, outcome: outcome.await }) }
+        };
+        // A client that has gone does not stop the work for the others: its replies are no longer told.
+        let mut told = Ok(());
+        if sequential {
+            for app in apps {
+                let reply = act(app).await;
+                told = if told.is_ok() { say(writer, &reply).await } else { told };
+            }
+        } else {
+            let mut acts: FuturesUnordered<_> = apps.into_iter().map(act).collect();
+            while let Some(reply) = acts.next().await {
+                told = if told.is_ok() { say(writer, &reply).await } else { told };
+            }
+        }
+        told?;
+        say(writer, &Reply::Done).await
+    }
+
+    async fn start(&self, app: AppName, start: &protocol::Start) -> Outcome {
+        let begun = monotonic();
+        // What it was asked with stays with a running app; a start that starts nothing changes nothing.
+        let under_way = |cell: &Cell| matches!(cell.life.phase, Phase::Up | Phase::Launching { .. });
+        let running = self.cells(std::slice::from_ref(&app)).await.first().is_some_and(under_way);
+        if !running {
+            let asked = Asked { ask: start.ask.clone(), environment: start.environment.clone() };
+            self.host.with(&app, |held| held.asked = asked);
+        }
+        let message = StartApp { name: app, wait: start.wait, timeout: start.timeout };
+        match self.root.send(message).await {
+            Ok(started) => started_outcome(started, begun),
+            Err(_) => internal(),
+        }
+    }
+
+    async fn restart(&self, app: AppName, restart: &protocol::Restart) -> Outcome {
+        let begun = monotonic();
+        let start = &restart.start;
+        let known = self.host.with(&app, |held| held.instance.is_some());
+        // What a restart asks for comes on top of what the start before it asked for.
+        let asked = self.host.with(&app, |held| match known {
+            true => Asked { ask: held.asked.ask.followed_by(&start.ask), environment: held.asked.environment.clone() },
+            false => Asked { ask: start.ask.clone(), environment: start.environment.clone() },
+        });
+        // A mistake is told before anything is stopped for it, and is not kept.
+        if let Err(failure) = self.host.try_configuration(&app, &asked, start.wait) {
+            return Outcome::Failed(failure_of(failure));
+        }
+        self.host.with(&app, |held| held.asked = asked);
+        let message = RestartApp {
+            start: StartApp { name: app, wait: start.wait, timeout: start.timeout },
+            grace: if restart.force { Some(restart.stop_timeout.unwrap_or_default()) } else { restart.stop_timeout },
+            delay: restart.delay.unwrap_or_default(),
+        };
+        match self.root.send(message).await {
+            Ok(started) => started_outcome(started, begun),
+            Err(_) => internal(),
+        }
+    }
+
+    async fn stop(&self, app: AppName, stop: &protocol::Stop) -> Outcome {
+        let grace = if stop.force { Some(stop.timeout.unwrap_or_default()) } else { stop.timeout };
+        let message = StopApp { name: app, grace, signal: stop.signal, wait: stop.wait };
+        match self.root.send(message).await {
+            Ok(Stopped::Stopped(cell)) => Outcome::Stopped { how: view::how_it_ended(&cell) },
+            Ok(Stopped::Stopping) => Outcome::Stopping,
+            Ok(Stopped::NotRunning) => Outcome::NotRunning,
+            Err(_) => internal(),
+        }
+    }
+
+    async fn signal(&self, app: AppName, signal: &protocol::SendSignal) -> Outcome {
+        let scope = if signal.group { Scope::Group } else { Scope::Main };
+        let wait = signal.wait.then(|| signal.timeout.unwrap_or(Duration::from_secs(30)));
+        match self.root.send(SignalApp { name: app, signal: signal.signal, scope, wait }).await {
+            Ok(Ok((signal, pid))) => Outcome::Signalled { signal, pid },
+            Ok(Err(SignalFailure::NotRunning)) => Outcome::NotRunning,
+            Ok(Err(SignalFailure::Refused(error))) => {
+                let message = format!("cannot send the signal: {error}");
+                Outcome::Failed(Failure { kind: FailureKind::Operation, message, hint: None })
+            }
+            Ok(Err(SignalFailure::TimedOut)) => Outcome::TimedOut { state: "it has not ended".to_owned() },
+            Err(_) => internal(),
+        }
+    }
+
+    /// The cells of these apps, or of all.
+    async fn cells(&self, apps: &[AppName]) -> Vec<Cell> {
+        let mut cells = self.root.send(Cells).await.unwrap_or_default();
+        cells.retain(|cell| apps.is_empty() || apps.contains(&cell.name));
+        cells
+    }
+
+    fn status(&self, cell: &Cell) -> AppStatus {
+        let now = Now { moment: monotonic(), wall: wall() };
+        let instance = self.host.with(&cell.name, |held| held.instance.clone());
+        view::app_status(cell, instance.as_ref(), Some(&self.host.identity), self.host.root.path(), now)
+    }
+}
+
+/// Counts a request as under way until it is dropped.
+struct Busy(Rc<watch::Sender<usize>>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.send_modify(|busy| *busy -= 1);
+    }
+}
+
+/// Reads a request line. What is not understood is told, not guessed at.
+fn understand(line: &[u8]) -> Result<Command, String> {
+    if line.len() >= MAX_LINE && line.last() != Some(&b'\n') {
+        return Err(format!("the request is longer than {MAX_LINE} bytes"));
+    }
+    let request: Request =
+        serde_json::from_slice(line).map_err(|error| format!("cannot understand the request: {error}"))?;
+    match request.v {
+        protocol::VERSION => Ok(request.command),
+        v => Err(format!("the request is of protocol version {v}, this supervisor speaks {}", protocol::VERSION)),
+    }
+}
+
+async fn say(writer: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    match tokio::time::timeout(REQUEST_TIME, writer.write_all(&line)).await {
+        Ok(written) => written,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+fn internal() -> Outcome {
+    let message = "an internal error was contained; try again".to_owned();
+    Outcome::Failed(Failure { kind: FailureKind::Operation, message, hint: None })
+}
+
+fn started_outcome(started: Started, begun: Duration) -> Outcome {
+    let took = monotonic().saturating_sub(begun);
+    match started {
+        Started::Started { pid, ready, warnings } => Outcome::Started { pid, ready, took, warnings },
+        Started::Running { pid } => Outcome::Running { pid },
+        Started::Ended(cell) => {
+            let pid = cell.last.as_ref().and_then(|last| last.pid).unwrap_or_default();
+            Outcome::Ended { pid, how: view::how_it_ended(&cell) }
+        }
+        Started::Failed(failure) => Outcome::Failed(failure_of(failure)),
+        Started::TimedOut(cell) => {
+            let check = cell.check.as_ref().filter(|check| !check.success).map(|check| format!(": {}", check.output));
+            let state = format!("not ready after {}{}", view::seconds(took.as_secs_f64()), check.unwrap_or_default());
+            Outcome::TimedOut { state }
+        }
+    }
+}
+
+fn failure_of(failure: StartFailure) -> Failure {
+    let kind = match failure.trouble {
+        Trouble::Configuration => FailureKind::Configuration,
+        Trouble::Missing => FailureKind::NoSuchApp,
+        Trouble::Taken => FailureKind::Taken,
+        Trouble::Passing | Trouble::Lasting | Trouble::Interrupted => FailureKind::Operation,
+    };
+    Failure { kind, message: failure.message, hint: failure.hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn unknown_commands_and_versions_are_refused_and_unknown_fields_ignored() {
+        assert_eq!(understand(b"{\"v\":1,\"cmd\":\"hello\",\"new\":true}\n"), Ok(Command::Hello));
+        assert!(understand(b"{\"v\":1,\"cmd\":\"exec\"}\n").unwrap_err().contains("unknown variant `exec`"));
+        assert!(understand(b"{\"v\":2,\"cmd\":\"hello\"}\n").unwrap_err().contains("version 2"));
+        for bad in [&b"\n"[..], b"{", b"null\n", b"[]\n", b"\xff\xfe\n", b"{\"cmd\":\"hello\"}\n"] {
+            assert!(understand(bad).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes: Vec<u8>) {
+            let _ = understand(&bytes);
+        }
+
+        #[test]
+        fn no_names_are_smuggled_in(name in "\\PC{0,80}") {
+            let line = serde_json::json!({"v": 1, "cmd": "status", "apps": [name]}).to_string();
+            prop_assert_eq!(understand(line.as_bytes()).is_ok(), name.parse::<AppName>().is_ok());
+        }
+    }
+}

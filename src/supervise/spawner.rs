@@ -1,0 +1,357 @@
+//! The tree's port to processes: launching, watching, signalling and clearing up after them.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use daemonctl_actors::cell::{Child, StartFailure, Trouble};
+use daemonctl_actors::log_collector::Detach;
+use daemonctl_actors::ports::{Launched, LocalFuture, NOT_EXECUTED, Scope, Spawner};
+use daemonctl_actors::value::{AppName, ExitStatus, Moment, Signal};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::AsyncReadExt;
+
+use super::family;
+use super::host::{Hands, Host, Process, monotonic};
+use super::instance::{Instance, Setting};
+use super::pidfd::{PidFd, start_time};
+use super::record::{Record, Standing, Supervisor};
+use crate::launch::{self, Report};
+
+/// How long to wait for word of how an adopted process ended: whoever is its parent has to reap it first, and some
+/// init processes take more than a second.
+const STATUS_PATIENCE: Duration = Duration::from_secs(4);
+
+impl Spawner for Hands {
+    fn launch(&self, app: &AppName, awaited: bool) -> LocalFuture<Result<Launched, StartFailure>> {
+        let (host, app) = (self.0.clone(), app.clone());
+        Box::pin(async move { launch_app(&host, &app, awaited) })
+    }
+
+    fn release(&self, app: &AppName, child: Child) -> LocalFuture<Result<(), StartFailure>> {
+        let (hands, app) = (self.clone(), app.clone());
+        Box::pin(async move {
+            let gate = hands.0.with(&app, |held| held.gate.take());
+            let report = match gate {
+                Some(gate) => {
+                    read_report(gate).await.map_err(|error| lasting(format!("cannot talk to its launcher: {error}")))
+                }
+                None => Err(lasting("its launcher is gone".to_owned())),
+            };
+            match report {
+                Ok(None) => {
+                    write_pidfile(&hands.0, &app, child);
+                    Ok(())
+                }
+                Ok(Some(report)) => {
+                    end_of(&hands.0, &app).await;
+                    let trouble = if report.retry() { Trouble::Passing } else { Trouble::Lasting };
+                    Err(StartFailure { trouble, message: report.message(), hint: report.hint() })
+                }
+                Err(failure) => {
+                    hands.kill(&app, child);
+                    end_of(&hands.0, &app).await;
+                    Err(failure)
+                }
+            }
+        })
+    }
+
+    fn recover(&self, app: &AppName, child: Child) -> LocalFuture<Result<(), StartFailure>> {
+        let (host, app) = (self.0.clone(), app.clone());
+        let hands = self.clone();
+        Box::pin(async move {
+            // A gate that is still ours was never opened: whoever waits at it leaves.
+            drop(host.with(&app, |held| held.gate.take()));
+            loop {
+                let ended = host.with(&app, |held| {
+                    held.process.as_ref().is_none_or(|process| process.pidfd.as_ref().is_none_or(PidFd::has_ended))
+                });
+                if ended {
+                    let status = hands.watch(&app, child).await;
+                    if !NOT_EXECUTED.contains(&status) {
+                        return Ok(()); // It was exec'ed, and has ended since: whoever watches it is told how.
+                    }
+                    hands.reap(&app, child);
+                    let message = "the supervisor died while it was being started".to_owned();
+                    return Err(StartFailure { trouble: Trouble::Interrupted, message, hint: None });
+                }
+                if is_launcher(child.pid) == Some(false) {
+                    write_pidfile(&host, &app, child);
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    }
+
+    fn abandon(&self, app: &AppName, _: Child) -> LocalFuture<()> {
+        let (host, app) = (self.0.clone(), app.clone());
+        Box::pin(async move {
+            drop(host.with(&app, |held| held.gate.take()));
+            end_of(&host, &app).await;
+        })
+    }
+
+    fn watch(&self, app: &AppName, _: Child) -> LocalFuture<ExitStatus> {
+        let (host, app) = (self.0.clone(), app.clone());
+        Box::pin(async move {
+            // That a process cannot be watched just now does not mean that it has ended.
+            let (pidfd, ours) = loop {
+                let handle = host.with(&app, |held| {
+                    let process = held.process.as_ref()?;
+                    Some((process.pidfd.as_ref().map(PidFd::try_clone), process.ours))
+                });
+                let error = match handle {
+                    None => return ExitStatus::Unknown,
+                    Some((None, ours)) => break (None, ours),
+                    Some((Some(Err(error)), _)) => error,
+                    Some((Some(Ok(pidfd)), ours)) => match pidfd.ended().await {
+                        Ok(()) => break (Some(pidfd), ours),
+                        Err(error) => error,
+                    },
+                };
+                tracing::error!(%app, %error, "cannot watch the process, trying again");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            };
+            if let Some(status) = pidfd.as_ref().filter(|_| ours).and_then(PidFd::status) {
+                return status;
+            }
+            told_status(&host, &app, pidfd.as_ref()).await
+        })
+    }
+
+    fn reap(&self, app: &AppName, _: Child) {
+        self.0.with(app, |held| {
+            if let Some(pidfd) = held.process.as_ref().and_then(|process| process.pidfd.as_ref()) {
+                pidfd.reap();
+            }
+        });
+    }
+
+    fn signal(&self, app: &AppName, child: Child, signal: Signal, scope: Scope) -> io::Result<()> {
+        self.0.with(app, |held| {
+            let pidfd = held
+                .process
+                .as_ref()
+                .filter(|process| process.child == child)
+                .and_then(|process| process.pidfd.as_ref());
+            let pidfd = pidfd.filter(|pidfd| !pidfd.has_ended()).ok_or(io::ErrorKind::NotFound)?;
+            match scope {
+                Scope::Main => pidfd.send(signal.number()),
+                // The leader is there, so the group is its own.
+                Scope::Group => match send_to_group(child.pid, signal) {
+                    // The launcher has not made its group yet.
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => pidfd.send(signal.number()),
+                    sent => sent,
+                },
+            }
+        })
+    }
+
+    fn kill(&self, app: &AppName, child: Child) {
+        // An end within the last moments needs no signal, and everything else is found below.
+        let _ = self.signal(app, child, Signal::KILL, Scope::Group);
+        kill_members(&self.0, app, Some(child));
+    }
+
+    fn sweep(&self, app: &AppName, child: Option<Child>, until: Moment) -> LocalFuture<()> {
+        let (host, app) = (self.0.clone(), app.clone());
+        Box::pin(async move {
+            let mut pause = Duration::from_millis(1);
+            loop {
+                let left = host.search(&app, child, family::members);
+                if left.is_empty() {
+                    break;
+                }
+                if monotonic() >= until {
+                    kill_members(&host, &app, child);
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            if let Some(collector) = host.collector() {
+                let _ = collector.send(Detach { app: app.clone() }).await;
+            }
+            host.drop_pipes(&app);
+            remove_pidfile(&host, &app, child);
+            host.with(&app, |held| held.process = None);
+        })
+    }
+}
+
+/// Configures and starts a launcher, which then waits at its gate.
+fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched, StartFailure> {
+    if host.with(app, |held| held.process.is_some()) {
+        return Err(taken(host, app)); // Taken over a moment ago.
+    }
+    let fresh = host.with(app, |held| held.lock.is_none());
+    let free = host.lock(app).map_err(|error| lasting(format!("cannot lock its directory: {error}")))?;
+    if !free {
+        return Err(taken(host, app));
+    }
+    // A lock that is free does not mean that nothing runs: keeper and supervisor may have been killed.
+    let record = Record::read(&host.runtime.record(app)).filter(|record| fresh && record.cell.life.has_child());
+    if record.is_some_and(
+        |record| matches!(record.standing(&host.boot_id), Standing::Alive(process) if !process.has_ended()),
+    ) {
+        host.release(app);
+        return Err(taken(host, app));
+    }
+    let asked = host.with(app, |held| held.asked.clone());
+    let launch_id = host.launch_id();
+    let at = Setting { root: &host.root, runtime: &host.runtime, asked: &asked, awaited, launch_id: &launch_id };
+    let (mut instance, policy, mut warnings) = Instance::configure(app, at)?;
+    instance.launch.flags.push(format!("--restore-nofile={}", host.nofile));
+
+    let passing = |what: &str, error: io::Error| StartFailure {
+        trouble: Trouble::Passing,
+        message: format!("cannot {what}: {error}"),
+        hint: None,
+    };
+    let (out, out_writer) = pipe().map_err(|error| passing("make a pipe for its output", error))?;
+    let (err, err_writer) = pipe().map_err(|error| passing("make a pipe for its output", error))?;
+    instance.pipes = (inode(&out), inode(&err));
+    // The keeper has the pipes before anything can be written to them.
+    host.keep(&format!("out:{app}"), &out);
+    host.keep(&format!("err:{app}"), &err);
+    let spec = instance.launch.clone();
+    let reconfigured = host.with(app, |held| {
+        let reconfigured = held.instance.as_ref().is_some_and(|last| !last.is_launched_like(&instance));
+        held.pipes = Some((out, err));
+        held.instance = Some(instance);
+        reconfigured
+    });
+    warnings.extend(host.attach(app));
+
+    let gate = launch::spawn(&spec, out_writer, err_writer).map_err(|error| passing("start its launcher", error))?;
+    let pid = gate.pid();
+    let child = Child { pid, start_time: start_time(pid).unwrap_or_default() };
+    let pidfd = PidFd::open(pid).map_err(|error| passing("watch its launcher", error))?;
+    host.with(app, |held| {
+        held.process = Some(Process { child, pidfd: Some(pidfd), ours: true, status: None });
+        held.gate = Some(gate);
+    });
+    Ok(Launched { child, policy, warnings, reconfigured })
+}
+
+/// Another supervisor has the app's lock. Its record may tell which, unless that is another user's.
+fn taken(host: &Host, app: &AppName) -> StartFailure {
+    let record = Record::read(&host.runtime.record(app)).filter(|record| record.boot_id == host.boot_id);
+    let message = match record.and_then(|record| Some((record.cell.child?, record.supervisor))) {
+        Some((child, Supervisor { process, background, .. })) => {
+            let kind = if background { "background" } else { "foreground" };
+            format!("it is already running (pid {}), under the {kind} supervisor with pid {}", child.pid, process.pid)
+        }
+        None => "it is already running under the supervisor of another user or runtime directory".to_owned(),
+    };
+    StartFailure { trouble: Trouble::Taken, message, hint: None }
+}
+
+fn lasting(message: String) -> StartFailure {
+    StartFailure { trouble: Trouble::Lasting, message, hint: None }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// The inode of a pipe, by which its other ends are recognised.
+fn inode(fd: &OwnedFd) -> u64 {
+    rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino)
+}
+
+/// Opens the gate and waits for the launcher's report; nothing means that it has exec'ed.
+async fn read_report(gate: launch::Gate) -> io::Result<Option<Report>> {
+    let mut stream = tokio::net::UnixStream::from_std(gate.open()?)?;
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes).await {
+        // Killed with the go byte unread: its end tells the rest.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+        read => read?,
+    };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Report::decode(&bytes).map(Some).ok_or_else(|| io::Error::other("its report cannot be understood"))
+}
+
+/// Waits for the end of an app's launcher, and reaps it.
+async fn end_of(host: &Rc<Host>, app: &AppName) {
+    let pidfd = host.with(app, |held| held.process.as_ref()?.pidfd.as_ref()?.try_clone().ok());
+    if let Some(pidfd) = pidfd {
+        let _ = pidfd.ended().await;
+        pidfd.reap();
+    }
+}
+
+/// How a process ended that is not our child: by the keeper's word, else by the kernel's.
+async fn told_status(host: &Rc<Host>, app: &AppName, pidfd: Option<&PidFd>) -> ExitStatus {
+    let mut exits = host.exits();
+    let patience = tokio::time::sleep(STATUS_PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        let told = host.with(app, |held| held.process.as_ref()?.status);
+        if let Some(status) = told.or_else(|| pidfd?.foreign_status()) {
+            return status;
+        }
+        if pidfd.is_none() {
+            return ExitStatus::Unknown; // It was gone before we came, and nobody saw how.
+        }
+        tokio::select! {
+            _ = exits.changed() => {}
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            () = &mut patience => return ExitStatus::Unknown,
+        }
+    }
+}
+
+/// Whether the process is still the launcher, not yet the app. Nothing while that cannot be told: in the moment of its
+/// exec, or of its end.
+fn is_launcher(pid: i32) -> Option<bool> {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|command| !command.is_empty())?;
+    Some(command.split(|byte| *byte == 0).next() == Some(b"daemonrun"))
+}
+
+fn send_to_group(leader: i32, signal: Signal) -> io::Result<()> {
+    let group = rustix::process::Pid::from_raw(leader).ok_or(io::ErrorKind::InvalidInput)?;
+    super::pidfd::kill_group(group, signal.number())
+}
+
+/// SIGKILLs everything of a run but its main process, each through a descriptor that cannot mean another one.
+fn kill_members(host: &Host, app: &AppName, main: Option<Child>) {
+    for member in host.search(app, main, family::members) {
+        if let Some(pidfd) = PidFd::of(member) {
+            let _ = pidfd.kill();
+        }
+    }
+}
+
+fn write_pidfile(host: &Host, app: &AppName, child: Child) {
+    let Some(path) = pidfile(host, app) else { return };
+    let new = path.with_extension("pid.new");
+    let _ = std::fs::remove_file(&new);
+    let create = || {
+        // Not through a link that somebody has planted.
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?;
+        writeln!(file, "{}", child.pid)?;
+        std::fs::rename(&new, &path)
+    };
+    let written = create();
+    if let Err(error) = written {
+        tracing::warn!(%app, path = %path.display(), %error, "cannot write the pid file");
+    }
+}
+
+/// Removes the pid file, if it is the one of this process.
+fn remove_pidfile(host: &Host, app: &AppName, child: Option<Child>) {
+    let (Some(path), Some(child)) = (pidfile(host, app), child) else { return };
+    if std::fs::read_to_string(&path).is_ok_and(|text| text.trim() == child.pid.to_string()) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn pidfile(host: &Host, app: &AppName) -> Option<std::path::PathBuf> {
+    host.with(app, |held| held.instance.as_ref()?.pidfile.clone())
+}

@@ -1,0 +1,205 @@
+//! How an app is told: from a cell to the plain data of `status`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use daemonctl_actors::cell::Cell;
+use daemonctl_actors::health;
+use daemonctl_actors::lifecycle::{Cause, Phase, Rest};
+use daemonctl_actors::ports::Told;
+use daemonctl_actors::value::Moment;
+
+use super::checker::reason;
+use super::instance::Instance;
+use super::record::{Record, Supervisor};
+use crate::control::status::{AppStatus, Health, LastExit, State};
+
+/// The moment at which an app is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// On the monotonic clock.
+    pub moment: Moment,
+    /// In seconds since the epoch.
+    pub wall: f64,
+}
+
+/// What is told of an app. `supervisor` is the one that looks after it, if one does.
+pub fn app_status(
+    cell: &Cell,
+    instance: Option<&Instance>,
+    supervisor: Option<&Supervisor>,
+    root: &Path,
+    now: Now,
+) -> AppStatus {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let state = state(cell);
+    let alive = cell.life.has_child() && state != State::Starting;
+    let started_at = cell.started_at.filter(|_| cell.life.executed.is_some());
+    AppStatus {
+        name: cell.name.clone(),
+        description: instance.and_then(|instance| instance.description.clone()),
+        path: text(&root.join(cell.name.as_str())),
+        state,
+        health: health(cell),
+        ready: cell.life.is_ready(),
+        pid: cell.child.filter(|_| cell.life.has_child()).map(|child| child.pid),
+        started_at,
+        uptime: cell.life.executed.filter(|_| alive).map(|at| now.moment.saturating_sub(at).as_secs_f64()),
+        restarts: cell.history.restarts,
+        attempts: cell.history.attempts,
+        retry_in: match cell.life.phase {
+            Phase::Backoff { until } => Some(until.saturating_sub(now.moment).as_secs_f64()),
+            _ => None,
+        },
+        last_exit: last_exit(cell),
+        note: note(cell),
+        version: instance.and_then(|instance| instance.app.version().map(str::to_owned)),
+        run_dir: instance.map(|instance| text(instance.app.run_dir())),
+        stdout: instance.map(|instance| text(&instance.stdout)),
+        stderr: instance.map(|instance| text(&instance.stderr)),
+        events: instance.map(|instance| text(&instance.events)),
+        supervisor: supervisor.map(|supervisor| supervisor.process.pid),
+        mode: supervisor.map(|supervisor| if supervisor.background { "background" } else { "run" }.to_owned()),
+    }
+}
+
+/// What a record tells of an app at rest. After a reboot nothing of it runs, whatever the record says.
+pub fn recorded_status(record: &Record, boot_id: &str, root: &Path, now: Now) -> AppStatus {
+    let mut cell = record.cell.clone();
+    let resting = matches!(cell.life.phase, Phase::Down(_));
+    let rebooted = record.boot_id != boot_id;
+    if rebooted && !resting {
+        cell.life.phase = Phase::Down(Rest::Stopped);
+        cell.child = None;
+    }
+    let mut status = app_status(&cell, record.instance.as_ref(), None, root, now);
+    if rebooted && !resting {
+        status.note = Some("it was running when the machine went down".to_owned());
+    }
+    status
+}
+
+/// The state of an app, in the word that people know it by.
+pub fn state(cell: &Cell) -> State {
+    match cell.life.phase {
+        Phase::Down(Rest::Stopped) => State::Stopped,
+        Phase::Down(Rest::Exited) => State::Exited,
+        Phase::Down(Rest::Failed) => State::Failed,
+        Phase::Launching { .. } => State::Starting,
+        Phase::Up => State::Running,
+        Phase::Stopping { .. } | Phase::Sweeping { .. } | Phase::Judging(_) => State::Stopping,
+        Phase::Backoff { .. } => State::Backoff,
+    }
+}
+
+fn health(cell: &Cell) -> Health {
+    let monitored = cell.policy.health.is_some_and(|policy| policy.monitored);
+    match cell.vitals.map(|vitals| vitals.health) {
+        _ if !monitored || !cell.life.has_child() => Health::Disabled,
+        Some(health::Health::Healthy) => Health::Healthy,
+        Some(health::Health::Unhealthy) => Health::Unhealthy,
+        Some(health::Health::Starting) | None => Health::Starting,
+    }
+}
+
+fn last_exit(cell: &Cell) -> Option<LastExit> {
+    let last = cell.last.as_ref()?;
+    let told = Told { ending: last.ending, want: cell.life.want };
+    Some(LastExit::new(last.ending.status, reason(&told), last.at, last.ending.ran.as_secs_f64()))
+}
+
+/// How the last run ended, and after what time.
+pub fn how_it_ended(cell: &Cell) -> String {
+    let Some(last) = &cell.last else { return "ended".to_owned() };
+    match last.ending.status {
+        Some(status) => format!("{status} after {}", seconds(last.ending.ran.as_secs_f64())),
+        None => "ended before it was started".to_owned(),
+    }
+}
+
+fn note(cell: &Cell) -> Option<String> {
+    let cause = cell.last.as_ref().and_then(|last| last.ending.cause);
+    // What the last exit alone does not tell.
+    let ended = match (&cell.failure, cause) {
+        (Some(failure), _) => Some(failure.message.clone()),
+        (None, Some(Cause::Unhealthy)) => Some(format!("it was unhealthy{}", said(cell))),
+        (None, Some(Cause::Timeout)) => Some("it reached its time limit".to_owned()),
+        (None, Some(Cause::Asked) | None) => None,
+    };
+    let with = |text: String, more: Option<String>| more.map_or(text.clone(), |more| format!("{text}: {more}"));
+    match cell.life.phase {
+        Phase::Down(Rest::Stopped) => None,
+        Phase::Down(Rest::Exited) => None,
+        Phase::Down(Rest::Failed) if cell.history.gave_up => {
+            Some(with(format!("given up after {}", in_a_row(cell.history.attempts)), ended))
+        }
+        Phase::Down(Rest::Failed) => ended,
+        Phase::Backoff { .. } => {
+            let of = match cell.policy.restart.max_attempts {
+                0 => String::new(),
+                max => format!(" of {max}"),
+            };
+            Some(with(format!("restart {}{of}", cell.history.attempts), ended))
+        }
+        Phase::Up if cell.life.ready.is_none() => Some(format!("not ready yet{}", said(cell))),
+        Phase::Up => {
+            let failed = cell.check.as_ref().is_some_and(|check| !check.success);
+            failed.then(|| format!("health check failed{}", said(cell)))
+        }
+        Phase::Stopping { killed: true, .. } => Some("killed, and still there".to_owned()),
+        Phase::Launching { .. } | Phase::Stopping { .. } | Phase::Sweeping { .. } | Phase::Judging(_) => None,
+    }
+}
+
+/// So many restarts, in words.
+pub(super) fn in_a_row(attempts: u32) -> String {
+    match attempts {
+        1 => "1 restart".to_owned(),
+        more => format!("{more} restarts in a row"),
+    }
+}
+
+/// What the last failed health check said, to be put after a colon.
+fn said(cell: &Cell) -> String {
+    match cell.check.as_ref().filter(|check| !check.success) {
+        Some(check) => format!(": {}", check.output.lines().next().unwrap_or("the check failed")),
+        None => String::new(),
+    }
+}
+
+/// A duration for people: `40ms`, `3.2s`, `3m10s`, `2h05m`, `5d3h`.
+pub fn seconds(seconds: f64) -> String {
+    let whole = Duration::from_secs_f64(seconds.max(0.0)).as_secs();
+    match whole {
+        0 if seconds < 0.9995 => format!("{:.0}ms", seconds.max(0.0) * 1000.0),
+        0..60 if seconds < 59.95 => {
+            let text = format!("{seconds:.1}");
+            format!("{}s", text.strip_suffix(".0").unwrap_or(&text))
+        }
+        0..3600 => format!("{}m{:02}s", whole.max(60) / 60, whole.max(60) % 60),
+        3600..86400 => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+        _ => format!("{}d{}h", whole / 86400, whole / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (value, text) in [
+            (0.0, "0ms"),
+            (0.0404, "40ms"),
+            (0.9996, "1s"),
+            (3.0, "3s"),
+            (3.24, "3.2s"),
+            (59.96, "1m00s"),
+            (190.0, "3m10s"),
+            (7500.0, "2h05m"),
+            (442_800.0, "5d3h"),
+        ] {
+            assert_eq!(seconds(value), text);
+        }
+    }
+}

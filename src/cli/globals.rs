@@ -1,0 +1,135 @@
+//! Options of every command. They stand before it; after it, each of their names that the command does not use itself.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, Command};
+
+use super::text;
+use crate::config::{self, Problems};
+
+/// A configuration file is never longer.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// Options that every command has.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Globals {
+    /// Global configuration file [default: conf.toml in the apps root]
+    #[arg(
+        id = "global.config",
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        env = "DAEMONCTL_CONFIG",
+        hide_env_values = true
+    )]
+    pub(super) config: Option<PathBuf>,
+    /// Apps root: the directory whose sub-directories are apps [default: the current directory]
+    #[arg(
+        id = "global.path",
+        short = 'p',
+        long = "path",
+        value_name = "DIR",
+        env = "DAEMONCTL_PATH",
+        hide_env_values = true
+    )]
+    pub(super) path: Option<PathBuf>,
+    /// One more environment file for the apps that are started
+    #[arg(id = "global.env", short = 'e', long = "env", value_name = "FILE")]
+    pub(super) env: Option<PathBuf>,
+    /// Say more
+    #[arg(id = "global.verbose", short = 'v', long = "verbose")]
+    pub(super) verbose: bool,
+    /// Say nothing but what was asked for, and errors
+    #[arg(id = "global.quiet", short = 'q', long = "quiet")]
+    pub(super) quiet: bool,
+    /// No colour, not even on a terminal [env: DAEMONCTL_NO_COLOR=, NO_COLOR=]
+    #[arg(id = "global.no_color", long = "no-color")]
+    pub(super) no_color: bool,
+    /// Say what would be done, and do nothing
+    #[arg(id = "global.dry_run", short = 'n', long = "dry-run")]
+    pub(super) dry_run: bool,
+    /// Do it anyway: what cannot be enforced becomes a warning
+    #[arg(id = "global.force", short = 'f', long = "force")]
+    pub(super) force: bool,
+    /// How long a supervisor may take to answer [default: 30]
+    #[arg(id = "global.op_timeout", short = 'T', long = "op-timeout", value_name = "SEC", env = "DAEMONCTL_OP_TIMEOUT", hide_env_values = true, value_parser = text::duration)]
+    pub(super) op_timeout: Option<Duration>,
+}
+
+impl Globals {
+    /// Takes what was given after the command over what was given before it.
+    pub(super) fn overlay(mut self, after: &ArgMatches) -> Self {
+        self.config = given(after, "global.config").or(self.config).filter(|path| named(path));
+        self.path = given(after, "global.path").or(self.path).filter(|path| named(path));
+        self.env = given(after, "global.env").or(self.env);
+        self.op_timeout = given(after, "global.op_timeout").or(self.op_timeout);
+        self.verbose |= given(after, "global.verbose").unwrap_or(false);
+        self.quiet |= given(after, "global.quiet").unwrap_or(false);
+        self.no_color |= given(after, "global.no_color").unwrap_or(false);
+        self.dry_run |= given(after, "global.dry_run").unwrap_or(false);
+        self.force |= given(after, "global.force").unwrap_or(false);
+        self
+    }
+
+    /// The apps root, as it was named.
+    pub(super) fn root(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new("."))
+    }
+
+    /// How long a supervisor may take to answer.
+    pub(super) fn op_timeout(&self) -> Duration {
+        self.op_timeout.unwrap_or(Duration::from_secs(30))
+    }
+
+    /// Fills in what neither the command line nor the environment says from `[daemonctl]` in the global file. Mistakes
+    /// in it are handed back: they are no reason to leave an operator without `status` and `stop`.
+    pub(super) fn settle(&mut self) -> Option<Problems> {
+        let file = self.config.clone().unwrap_or_else(|| self.root().join("conf.toml"));
+        // Few files have the table, and to parse any takes longer than the rest of a short command. What is no plain
+        // file is left alone: a pipe can be read only once, and not by this.
+        let plain = file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST_FILE);
+        if !plain || !std::fs::read(&file).ok()?.windows(10).any(|text| text == b"[daemonctl") {
+            return None;
+        }
+        match config::layers::program(&file, false) {
+            Ok(program) => {
+                self.op_timeout = self.op_timeout.or(program.op_timeout.map(|span| span.0));
+                self.no_color |= program.no_color.unwrap_or(false);
+                None
+            }
+            Err(problems) => Some(problems),
+        }
+    }
+}
+
+/// The value of an option that the command at hand may not have.
+fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Option<T> {
+    matches.try_get_one::<T>(id).ok().flatten().cloned()
+}
+
+/// A variable that is set to nothing is as good as one that is not set.
+fn named(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+}
+
+/// Adds to a command the global options that it may be followed by, without the letters it uses for its own.
+pub(super) fn also_after(mut command: Command) -> Command {
+    for option in Globals::augment_args(Command::new("")).get_arguments() {
+        let taken = |name: &dyn Fn(&clap::Arg) -> bool| command.get_arguments().any(name);
+        if option.get_long().is_some_and(|long| taken(&|own| own.get_long() == Some(long))) {
+            continue;
+        }
+        let mut option = option.clone().env(None).default_value(None).hide(true);
+        if taken(&|own| own.get_short().is_some() && own.get_short() == option.get_short()) {
+            option = option.short(None);
+        }
+        command = command.arg(option);
+    }
+    command
+}
+
+/// Whether the environment objects to colour.
+pub(super) fn colorless(env: &dyn Fn(&str) -> Option<String>) -> bool {
+    ["DAEMONCTL_NO_COLOR", "NO_COLOR"].iter().any(|name| env(name).is_some_and(|value| !value.is_empty()))
+}

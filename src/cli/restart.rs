@@ -1,0 +1,86 @@
+//! `daemonctl restart`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::error::CliError;
+use super::options::{AppOptions, environment};
+use super::outcome::Act;
+use super::session::{Absent, HOOKS, Order, Say, Session};
+use super::start::names;
+use super::stop::would;
+use super::tally::Tally;
+use super::{Verb, text};
+use crate::control::protocol::{self, Command};
+
+#[derive(Args, Debug)]
+pub(super) struct Restart {
+    /// Apps to restart
+    #[arg(value_name = "APP", required = true)]
+    apps: Vec<String>,
+    /// SIGKILL the running app at once
+    #[arg(short, long)]
+    force: bool,
+    /// Wait until each app is ready, not only until it has been exec'ed
+    #[arg(short, long)]
+    wait: bool,
+    /// Time between the stop signal and SIGKILL [default: the app's process.stop_timeout]
+    #[arg(long, value_name = "SEC", value_parser = text::duration)]
+    stop_timeout: Option<Duration>,
+    /// The longest wait for the start [default: the app's process.start_timeout]
+    #[arg(long, value_name = "SEC", value_parser = text::duration)]
+    start_timeout: Option<Duration>,
+    /// Pause between stop and start
+    #[arg(long, value_name = "SEC", value_parser = text::duration)]
+    delay: Option<Duration>,
+    #[command(flatten)]
+    options: AppOptions,
+}
+
+impl Verb for Restart {
+    const NAME: &'static str = "restart";
+    const ABOUT: &'static str = "Stop apps and start them again, with the configuration as it is now";
+    const MORE: &'static str = "\
+An app that does not run is started.
+
+Examples:
+  daemonctl restart web
+  daemonctl restart --wait --stop-timeout 5s web";
+
+    fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
+        let apps = names(&session.apps(&self.apps)?);
+        if self.options.foreground() {
+            let message = "restart does not take --foreground: an app stays with the supervisor it has";
+            let hint = Some("stop the app, and run it".to_owned());
+            return Err(CliError::Usage { message: message.to_owned(), hint });
+        }
+        let ask = self.options.ask(&session.globals)?;
+        if session.globals.dry_run {
+            session.screen.result(&would("restart", &apps))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let start = protocol::Start {
+            apps: Vec::new(),
+            ask,
+            environment: environment(),
+            wait: self.wait,
+            timeout: self.start_timeout,
+            sequential: false,
+        };
+        let deadline = self.start_timeout.zip(self.stop_timeout).map(|(start, stop)| {
+            start + stop + self.delay.unwrap_or_default() + 2 * HOOKS + session.globals.op_timeout()
+        });
+        let request = |apps| {
+            let (stop_timeout, force, delay) = (self.stop_timeout, self.force, self.delay);
+            let start = protocol::Start { apps, ..start.clone() };
+            Command::Restart(protocol::Restart { start, stop_timeout, force, delay })
+        };
+        let act = Act::Restart { wait: self.wait };
+        let order = Order { act, apps: &apps, absent: Absent::ToBackground, deadline, request: &request };
+        let mut tally = Tally::default();
+        session.order(&order, Say::Each, &mut tally)?;
+        Ok(tally.exit())
+    }
+}

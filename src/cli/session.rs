@@ -1,0 +1,278 @@
+//! What a command works with: the apps root, the supervisors that look after its apps, and the screen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use daemonctl_actors::value::AppName;
+
+use super::error::CliError;
+use super::globals::Globals;
+use super::outcome::{self, Act};
+use super::screen::Screen;
+use super::tally::Tally;
+use crate::app::{App, Root};
+use crate::control::client::ClientError;
+use crate::control::protocol::{AppReply, Command, FailureKind, Outcome};
+use crate::control::status::{AppStatus, Health, State};
+use crate::supervise::runtime::RuntimeDir;
+use crate::supervise::{Fleet, FleetError};
+
+/// How often a supervisor may go away before it answers. It leaves when its last app has ended, which can be just
+/// when a command finds it; the next one that is found, or started, will answer.
+const MAX_RETRIES: usize = 10;
+
+/// How long hooks may keep a supervisor from answering that an app has stopped, or is up.
+pub(super) const HOOKS: Duration = Duration::from_secs(30);
+
+/// One run of the program.
+pub(super) struct Session {
+    /// The options that every command has.
+    pub(super) globals: Globals,
+    /// Where to speak.
+    pub(super) screen: Screen,
+    root: Option<Root>,
+    fleet: Option<Fleet>,
+}
+
+/// A command for some apps.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'a> {
+    /// What it does to them.
+    pub(super) act: Act,
+    /// Which.
+    pub(super) apps: &'a [AppName],
+    /// What to do about those that no supervisor has.
+    pub(super) absent: Absent,
+    /// How long a supervisor may take for its share; as long as it likes, where only it knows how long apps take.
+    pub(super) deadline: Option<Duration>,
+    /// The request that each supervisor gets for its share.
+    pub(super) request: &'a dyn Fn(Vec<AppName>) -> Command,
+}
+
+/// What to do about an app that no supervisor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// Send it to the background supervisor, starting one if there is none.
+    ToBackground,
+    /// Then there is nothing to be done.
+    NotRunning,
+}
+
+/// What is said of each app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Say {
+    /// What became of it.
+    Each,
+    /// Only why it failed.
+    Failures,
+}
+
+impl Session {
+    pub(super) fn new(globals: Globals, screen: Screen) -> Self {
+        Self { globals, screen, root: None, fleet: None }
+    }
+
+    /// The apps root.
+    pub(super) fn root(&mut self) -> Result<&Root, CliError> {
+        match self.root.take() {
+            Some(root) => Ok(self.root.insert(root)),
+            None => Ok(self.root.insert(Root::open(self.globals.root())?)),
+        }
+    }
+
+    /// Every app below the root.
+    pub(super) fn all_apps(&mut self) -> Result<Vec<App>, CliError> {
+        let root = self.root()?;
+        let doing = format!("read {}", root.path().display());
+        root.apps().map_err(|source| CliError::Io { doing, source })
+    }
+
+    /// The apps that were named. A name that is not an app's stops the command before it has done anything.
+    pub(super) fn apps(&mut self, names: &[String]) -> Result<Vec<App>, CliError> {
+        let root = self.root()?;
+        unique(names).into_iter().map(|name| root.app(name).map_err(CliError::from)).collect()
+    }
+
+    /// The same for commands that do something to what runs: an app whose directory is gone may still run, and must
+    /// remain within reach.
+    pub(super) fn running_apps(&mut self, names: &[String]) -> Result<Vec<AppName>, CliError> {
+        let mut apps = Vec::new();
+        for name in unique(names) {
+            let missing = match self.root()?.app(name) {
+                Ok(app) => {
+                    apps.push(app.name().clone());
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let Ok(parsed) = name.parse::<AppName>() else { return Err(missing.into()) };
+            if self.status(std::slice::from_ref(&parsed))?.is_empty() {
+                return Err(missing.into());
+            }
+            apps.push(parsed);
+        }
+        Ok(apps)
+    }
+
+    /// Every supervisor of the root. What there is to know about them is said once.
+    pub(super) fn fleet(&mut self) -> Result<&mut Fleet, CliError> {
+        let fleet = match self.fleet.take() {
+            Some(fleet) => fleet,
+            None => {
+                let runtime = RuntimeDir::open(&|name| std::env::var(name).ok())?;
+                let patience = self.globals.op_timeout();
+                let fleet = Fleet::open(self.root()?, runtime, patience)?;
+                fleet.notices().iter().for_each(|notice| self.screen.note(notice));
+                fleet
+            }
+        };
+        Ok(self.fleet.insert(fleet))
+    }
+
+    /// What is known of these apps, or of all. Apps that were never started are not known.
+    pub(super) fn status(&mut self, apps: &[AppName]) -> Result<Vec<AppStatus>, CliError> {
+        Ok(self.fleet()?.status(apps)?)
+    }
+
+    /// Brings an order to the supervisors that have the apps, tells what became of each as it comes, and counts it.
+    pub(super) fn order(&mut self, order: &Order<'_>, say: Say, tally: &mut Tally) -> Result<(), CliError> {
+        let (screen, verbose) = (self.screen, self.globals.verbose);
+        let mut printed = Ok(());
+        self.deliver(order, &mut |reply| match outcome::tell(order.act, &reply, verbose) {
+            Ok(told) => {
+                tally.add(&reply);
+                told.warnings.iter().for_each(|warning| screen.note(warning));
+                // Whether anybody reads is no reason to leave apps half done.
+                if say == Say::Each && printed.is_ok() {
+                    printed = screen.done(&told.done);
+                }
+            }
+            Err(error) => {
+                tally.fail(&reply.app, error.code());
+                screen.error(&error);
+            }
+        })?;
+        printed
+    }
+
+    fn deliver(&mut self, order: &Order<'_>, tell: &mut dyn FnMut(AppReply)) -> Result<(), CliError> {
+        let mut left = order.apps.to_vec();
+        let mut result = Ok(());
+        let mut refused = BTreeSet::new();
+        for _ in 0..MAX_RETRIES {
+            // Another supervisor may have started an app a moment before: then that one is asked. But only once: the
+            // app may be in the hands of a supervisor out of our reach.
+            let mut taken = Vec::new();
+            result = self.deliver_once(order, &mut left, &mut |reply| match &reply.outcome {
+                Outcome::Failed(failure) if failure.kind == FailureKind::Taken && refused.insert(reply.app.clone()) => {
+                    taken.push(reply.app);
+                }
+                _ => tell(reply),
+            });
+            if !taken.is_empty() {
+                self.fleet = None; // Look again who is there.
+            }
+            left.append(&mut taken);
+            match &result {
+                Ok(()) if !left.is_empty() => {}
+                Err(
+                    CliError::Client(ClientError::Closed) | CliError::Fleet(FleetError::Client(ClientError::Closed)),
+                ) if !left.is_empty() => {
+                    self.fleet = None;
+                }
+                _ => break,
+            }
+        }
+        result.map_err(|error| error.of(order.act, &left))
+    }
+
+    fn deliver_once(
+        &mut self,
+        order: &Order<'_>,
+        left: &mut Vec<AppName>,
+        tell: &mut dyn FnMut(AppReply),
+    ) -> Result<(), CliError> {
+        let fleet = self.fleet()?;
+        for (supervised, apps) in by_supervisor(fleet, left)? {
+            if !supervised && order.absent == Absent::NotRunning {
+                left.retain(|app| !apps.contains(app));
+                apps.into_iter().for_each(|app| tell(AppReply { app, outcome: Outcome::NotRunning }));
+                continue;
+            }
+            let known = if supervised { fleet.supervisor_of(&apps[0]) } else { None };
+            let client = match (known, order.absent) {
+                (Some(client), _) => client,
+                (None, Absent::ToBackground) => fleet.background()?,
+                // It has ended since it was looked for: look again.
+                (None, Absent::NotRunning) => return Err(ClientError::Closed.into()),
+            };
+            let told = client.exchange((order.request)(apps.clone()), order.deadline, &mut |reply| {
+                left.retain(|app| *app != reply.app);
+                tell(reply);
+            });
+            match told {
+                // It told all there was to tell, and left with its last app.
+                Err(ClientError::Broken) if !apps.iter().any(|app| left.contains(app)) => {}
+                told => drop(told?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses options that a later version will know.
+    pub(super) fn refuse(&self, command: &str, options: &[(bool, &str)]) -> Result<(), CliError> {
+        match options.iter().find(|(given, _)| *given) {
+            Some((_, option)) => Err(CliError::NotYet(format!("{command} {option}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names in the order given, each once.
+fn unique(names: &[String]) -> Vec<&str> {
+    let mut seen = Vec::new();
+    for name in names {
+        if !seen.contains(&name.as_str()) {
+            seen.push(name.as_str());
+        }
+    }
+    seen
+}
+
+/// Splits apps by who has them: each supervisor's, and those that nobody has.
+fn by_supervisor(fleet: &mut Fleet, apps: &[AppName]) -> Result<Vec<(bool, Vec<AppName>)>, CliError> {
+    let known = fleet.status(apps)?;
+    let supervisor = |app: &AppName| known.iter().find(|status| status.name == *app && status.is_active())?.supervisor;
+    let mut groups: BTreeMap<Option<i32>, Vec<AppName>> = BTreeMap::new();
+    for app in apps {
+        groups.entry(supervisor(app)).or_default().push(app.clone());
+    }
+    Ok(groups.into_iter().map(|(supervisor, apps)| (supervisor.is_some(), apps)).collect())
+}
+
+/// An app of which nothing is known: it was never started.
+pub(super) fn never_started(app: &App) -> AppStatus {
+    AppStatus {
+        name: app.name().clone(),
+        description: None,
+        path: app.dir().display().to_string(),
+        state: State::Stopped,
+        health: Health::Disabled,
+        ready: false,
+        pid: None,
+        started_at: None,
+        uptime: None,
+        restarts: 0,
+        attempts: 0,
+        retry_in: None,
+        last_exit: None,
+        note: None,
+        version: app.version().map(str::to_owned),
+        run_dir: None,
+        stdout: None,
+        stderr: None,
+        events: None,
+        supervisor: None,
+        mode: None,
+    }
+}

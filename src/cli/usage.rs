@@ -1,0 +1,115 @@
+//! Bad command lines, in our words: one line that names the mistake, and one that says how it goes.
+
+use std::ffi::OsString;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+
+use super::error::CliError;
+
+/// Retells what clap found wrong in a command line.
+pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliError {
+    let said = |kind| error.get(kind).map(plain).unwrap_or_default();
+    let command = command_of(&said(ContextKind::Usage), args, top);
+    let argument = said(ContextKind::InvalidArg);
+    let option = option_of(&argument);
+    let value = said(ContextKind::InvalidValue);
+    let message = match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let name = said(ContextKind::InvalidSubcommand);
+            format!("there is no command {name:?}{}", or(nearest(&name, top)))
+        }
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            if command != "daemonctl" && is_global(&option, top) {
+                let message = format!("{command} does not take {option}");
+                return CliError::Usage {
+                    message,
+                    hint: Some(format!("put it first: daemonctl {option} … {command}")),
+                };
+            }
+            let whose = if command == "daemonctl" { "there is" } else { &format!("{command} has") };
+            format!("{whose} no option {option}{}", or(first(error.get(ContextKind::SuggestedArg))))
+        }
+        ErrorKind::UnknownArgument => format!("{command} has no use for {argument:?}"),
+        ErrorKind::MissingRequiredArgument => format!("{command} needs {}", argument.replace(", ", " and ")),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            format!("{option} needs a value:{}", argument.trim_start_matches(&option))
+        }
+        ErrorKind::InvalidValue => {
+            let allowed = said(ContextKind::ValidValue);
+            format!("{option} cannot be {value:?}: it is one of {allowed}")
+        }
+        ErrorKind::ValueValidation => match std::error::Error::source(error) {
+            Some(reason) => format!("{option}: {reason}"),
+            None => format!("{option} cannot be {value:?}"),
+        },
+        ErrorKind::ArgumentConflict => match option_of(&said(ContextKind::PriorArg)) {
+            prior if prior == option || prior.is_empty() => format!("{option} can be given only once"),
+            prior => format!("{option} cannot be given with {prior}"),
+        },
+        ErrorKind::TooManyValues => format!("{option} takes no value, but was given {value:?}"),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "no command was given".into()
+        }
+        _ => first_line(&error.to_string()),
+    };
+    // The help of a command leaves out the options that every command has.
+    let help = match command == "daemonctl" || is_global(&option, top) {
+        true => "daemonctl --help".to_owned(),
+        false => format!("daemonctl {command} --help"),
+    };
+    CliError::Usage { message, hint: Some(format!("see {help}")) }
+}
+
+fn or(suggestion: Option<String>) -> String {
+    suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+/// The command nearest to what was typed, if one is near enough to be meant.
+fn nearest(name: &str, top: &Command) -> Option<String> {
+    top.get_subcommands()
+        .map(|command| (strsim::damerau_levenshtein(command.get_name(), name), command.get_name()))
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
+        .min()
+        .map(|(_, command)| command.to_owned())
+}
+
+/// The command that a mistake is in: the one whose usage clap would show, else the first that is named at all.
+fn command_of(usage: &str, args: &[OsString], top: &Command) -> String {
+    let known = |word: &&str| top.get_subcommands().any(|command| command.get_name() == *word);
+    let found = match usage.is_empty() {
+        true => args.iter().skip(1).filter_map(|arg| arg.to_str()).find(known),
+        false => usage.split_whitespace().find(known),
+    };
+    found.unwrap_or("daemonctl").to_owned()
+}
+
+/// Whether an option is one of those that may stand before every command.
+fn is_global(option: &str, top: &Command) -> bool {
+    top.get_arguments().any(|arg| {
+        let short = arg.get_short().map(|letter| format!("-{letter}"));
+        let long = arg.get_long().map(|name| format!("--{name}"));
+        [short, long].iter().flatten().any(|name| name == option)
+    })
+}
+
+/// `--timeout <SEC>` without its value.
+fn option_of(argument: &str) -> String {
+    argument.split([' ', '=']).next().unwrap_or_default().to_owned()
+}
+
+fn plain(value: &ContextValue) -> String {
+    value.to_string().replace(['<', '>', '[', ']'], "")
+}
+
+fn first(value: Option<&ContextValue>) -> Option<String> {
+    match value? {
+        ContextValue::Strings(several) => several.first().cloned(),
+        other => Some(plain(other)),
+    }
+}
+
+/// What is left of a message that has no better words yet: its first line, without clap's own prefix.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}

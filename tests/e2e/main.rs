@@ -1,0 +1,26 @@
+//! End-to-end tests: stories about the real binaries, with real processes, on a private apps root each.
+//!
+//! [`support`] is the vocabulary; every other module is a chapter. Run one story with
+//! `cargo test --test e2e -- lifecycle::a_day_in_the_life`, after `cargo build --examples` has built the program that
+//! the stories supervise. DAEMONCTL_E2E_BIN_DIR takes the binaries from another directory, for example a release
+//! build's; DAEMONCTL_E2E_KEEP=1 keeps the files of each story. Stories about root's powers say so when they are
+//! run by somebody else, and end.
+
+mod support;
+
+mod death;
+mod escape;
+mod examples;
+mod exits;
+mod fleet;
+mod foreground;
+mod health;
+mod hooks_env;
+mod idle;
+mod launch_errors;
+mod lifecycle;
+mod messages;
+mod races;
+mod restarts;
+mod servers;
+mod speed;

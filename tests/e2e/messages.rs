@@ -1,0 +1,64 @@
+//! What people see when they type something that is wrong: every word of it.
+
+use crate::support::{Home, Output};
+
+/// What is typed after `daemonctl`, in a root with a good app `web`, one with mistakes in its configuration, and a
+/// directory that is no app. Between them they cover: no command, unknown commands and options, missing, superfluous and
+/// malformed values, names that are not names, apps that are not there, files that are not there.
+const BAD_COMMAND_LINES: [&str; 30] = [
+    "",
+    "strat web",
+    "--verbos status",
+    "start",
+    "start wbe",
+    "start nosuch",
+    "start ../web",
+    "start /etc",
+    "start -- -x",
+    "start notanapp",
+    "start broken",
+    "start --umask 999 web",
+    "start --nice 20 web",
+    "start --nice fast web",
+    "start --cpu-limit 0 web",
+    "start --memory-limit 12Q web",
+    "start --timeout soon web",
+    "start --stop-signal NOSUCH web",
+    "start --env NOVALUE web",
+    "start --config-override process.restart=sometimes web",
+    "start --config-override limits.memroy_limit=1G web",
+    "start --config-override nonsense web",
+    "start --env-file missing.env web",
+    "--path missing status",
+    "--path conf.toml status",
+    "--config missing.toml start web",
+    "--op-timeout never stop web",
+    "kill web NOSUCH",
+    "stop --signal 65 web",
+    "run --exit-on nosuch web",
+];
+
+#[test]
+fn bad_command_lines() {
+    let home = Home::new();
+    home.app("web").behaves("sleep");
+    home.app("broken")
+        .behaves("sleep")
+        .conf("[process]\nrestart = 'sometimes'\nrestart_dealy = '5s'\n\n[limits]\nfile_limit = 'many'\n");
+    home.app("notanapp").file("README", "nothing to run\n");
+    std::fs::write(home.root().join("conf.toml"), "").unwrap();
+
+    let page: String = BAD_COMMAND_LINES.iter().map(|line| shown(&home, &home.ctl(line.split_whitespace()))).collect();
+    assert!(home.supervisors().is_empty(), "a wrong command line has started something");
+    insta::assert_snapshot!(page);
+}
+
+/// A command and all it said, with nothing in it that changes from one run to the next.
+fn shown(home: &Home, output: &Output) -> String {
+    assert_eq!(output.stdout, "", "complaints go to stderr:\n{output}");
+    assert!(output.code() != 0, "{output}");
+    assert!(!output.stderr.contains("panicked"), "{output}");
+    let stderr = output.stderr.replace(&*home.root().to_string_lossy(), "[ROOT]");
+    let stderr = stderr.replace(&*home.base().to_string_lossy(), "[HOME]");
+    format!("$ {}\n{}\n[exit code {}]\n\n", output.line, stderr.trim_end(), output.code())
+}

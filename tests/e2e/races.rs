@@ -1,0 +1,139 @@
+//! Nothing starts twice, whoever asks, however often, at the same time, and by whatever name.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::support::{AppDir, Home, Output, SOON, wait_until};
+
+/// An app that notes each of its starts.
+fn counted<'home>(home: &'home Home) -> AppDir<'home> {
+    home.app("web").run_script("echo $$ >> starts; exec sleep 1000")
+}
+
+/// Gives these commands all at once.
+fn all_at_once(home: &Home, commands: &[Vec<&str>]) -> Vec<Output> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = commands.iter().map(|args| scope.spawn(move || home.ctl(args))).collect();
+        running.into_iter().map(|command| command.join().expect("a command")).collect()
+    })
+}
+
+#[track_caller]
+fn assert_one(home: &Home, app: &AppDir<'_>, starts: usize, outputs: &[Output]) {
+    let shown = || outputs.iter().map(|output| format!("{output}\n")).collect::<String>();
+    let noted = app.read("starts");
+    assert_eq!(noted.lines().count(), starts, "started more than once:\n{noted}{}", shown());
+    assert_eq!(app.processes().len(), 1, "{:#?}\n{}", app.processes(), shown());
+    assert_eq!(home.supervisors().len(), 1, "{:#?}\n{}", home.supervisors(), shown());
+}
+
+#[test]
+fn a_hundred_rounds_of_eight_parallel_starts() {
+    let home = Home::new();
+    let app = counted(&home);
+    for round in 1..=100 {
+        let outputs = all_at_once(&home, &vec![vec!["start", "web"]; 8]);
+        for output in &outputs {
+            assert!(output.code() == 0, "round {round}:\n{output}");
+        }
+        wait_until("the start is noted", SOON, || match app.read("starts").lines().count() {
+            noted if noted >= round => Ok(()),
+            noted => Err(format!("{noted} starts in round {round}")),
+        });
+        assert_one(&home, &app, round, &outputs);
+        let pid = app.status().main_pid().to_string();
+        assert_eq!(app.read("starts").lines().last(), Some(pid.as_str()));
+        home.ctl(["stop", "web"]).ok();
+        // Some rounds begin while the old supervisor is leaving, the others with nothing running at all.
+        if round % 4 != 0 {
+            home.wait_until_unsupervised();
+        }
+    }
+}
+
+#[test]
+fn run_beside_start() {
+    let home = Home::new();
+    let app = counted(&home);
+    home.ctl(["start", "web"]).ok();
+    let pid = app.status().main_pid().to_string();
+    home.ctl(["run", "web"]).exits(1).says_one_of(&["running"]).says(&pid);
+    assert_one(&home, &app, 1, &[]);
+    home.ctl(["stop", "web"]).ok();
+    home.wait_until_unsupervised();
+
+    let run = home.spawn(["run", "web"]);
+    let pid = app.wait_for_state("running").main_pid().to_string();
+    home.ctl(["start", "web"]).ok().says_one_of(&["already running"]).says(&pid);
+    assert_one(&home, &app, 2, &[]);
+    // Whoever asks is answered by the supervisor that has the app.
+    assert_eq!(app.status().mode.as_deref(), Some("run"));
+    home.ctl(["stop", "web"]).ok();
+    run.wait();
+    app.wait_until_gone();
+}
+
+#[test]
+fn run_and_start_at_the_same_time() {
+    let home = Home::new();
+    let app = counted(&home);
+    for round in 1..=10 {
+        let run = home.spawn(["run", "web"]);
+        let start = home.ctl(["start", "web"]).ok();
+        wait_until("the start is noted", SOON, || match app.read("starts").lines().count() {
+            noted if noted >= round => Ok(()),
+            noted => Err(format!("{noted} starts in round {round}")),
+        });
+        app.wait_for_state("running");
+        assert_eq!(app.read("starts").lines().count(), round, "{start}");
+        assert_eq!(app.processes().len(), 1, "{start}");
+        home.ctl(["stop", "web"]).ok();
+        run.wait();
+        home.wait_until_unsupervised();
+    }
+}
+
+#[test]
+fn start_stop_and_restart_at_the_same_time() {
+    let home = Home::new();
+    let app = counted(&home);
+    for _ in 0..10 {
+        let commands = ["start", "restart", "stop", "start", "restart", "stop"].map(|command| vec![command, "web"]);
+        all_at_once(&home, &commands);
+        assert!(app.processes().len() <= 1, "{:#?}", app.processes());
+    }
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_state("running");
+    assert_eq!((app.processes().len(), home.supervisors().len()), (1, 1));
+    home.ctl(["stop", "web"]).ok();
+    app.wait_until_gone();
+}
+
+#[test]
+fn another_spelling_of_the_root_is_the_same_root() {
+    let home = Home::new();
+    let app = counted(&home);
+    let link = home.base().join("link");
+    symlink(home.root(), &link).unwrap();
+    home.ctl(["start", "web"]).ok();
+    let pid = app.status().main_pid().to_string();
+    for spelling in [link.as_path(), &home.root().join("."), &home.root().join("web/.."), Path::new(".")] {
+        let spelling = spelling.to_string_lossy();
+        home.ctl(["--path", &*spelling, "start", "web"]).ok().says_one_of(&["already running"]).says(&pid);
+        home.ctl(["--path", &*spelling, "status", "web"]).ok().says(&pid);
+    }
+    assert_one(&home, &app, 1, &[]);
+}
+
+#[test]
+fn another_runtime_directory_is_no_way_round_the_lock() {
+    let home = Home::new();
+    let app = counted(&home);
+    home.ctl(["start", "web"]).ok();
+    let mut other = home.command(["start", "web"]);
+    other.env("DAEMONCTL_RUNTIME_DIR", home.base().join("other"));
+    let output = home.finish(other);
+    assert!(matches!(output.code(), 0 | 1), "{output}");
+    output.says_one_of(&["running", "lock"]);
+    assert_eq!((app.read("starts").lines().count(), app.processes().len()), (1, 1));
+}

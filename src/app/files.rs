@@ -70,7 +70,9 @@ impl App {
         let nested = dir.join("run");
         let run_dir = if nested.is_dir() { nested.canonicalize().map_err(|e| read(&nested, e))? } else { dir.clone() };
         let mut app = Self { name: name.clone(), dir, run_dir, script: None, config: None, version: None };
-        app.config = app.find(&["conf.toml"]);
+        // What is there and cannot be read, a link to nowhere say, is a mistake to be told, not a missing file.
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        app.config = [&app.run_dir, &app.dir].map(|dir| dir.join("conf.toml")).into_iter().find(|path| is_there(path));
         app.script = app.script(&["run", "run.sh"]);
         app.version = app
             .find(&[".version"])

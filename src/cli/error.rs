@@ -60,6 +60,9 @@ pub(super) enum CliError {
     /// A file or directory cannot be used.
     #[error("cannot {doing}")]
     Io { doing: String, source: io::Error },
+    /// An app runs under a supervisor that cannot be asked.
+    #[error("it is running{}, but its supervisor cannot be asked", .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    OutOfReach { app: AppName, pid: Option<i32> },
     /// Nobody reads what this command prints.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -98,6 +101,7 @@ impl CliError {
             },
             Self::Root(_) if self.code_of_cause() != PERMISSION => USAGE,
             Self::NotYet(_)
+            | Self::OutOfReach { .. }
             | Self::Root(_)
             | Self::App(_)
             | Self::Runtime(_)
@@ -146,6 +150,11 @@ impl CliError {
             Self::App(AppError::Missing { root, .. }) => {
                 Some(format!("daemonctl -p {} list shows all apps", root.display()))
             }
+            Self::OutOfReach { .. } => Some(
+                "it is another user's, has another DAEMONCTL_RUNTIME_DIR, or has lost its socket: SIGTERM to the \
+                 daemonctl-super process stops it with its apps"
+                    .into(),
+            ),
             Self::NotYet(_)
             | Self::App(_)
             | Self::Configuration(_)

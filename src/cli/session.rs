@@ -159,7 +159,10 @@ impl Session {
         let mut left = order.apps.to_vec();
         let mut result = Ok(());
         let mut refused = BTreeSet::new();
-        for _ in 0..MAX_RETRIES {
+        let mut lost = None;
+        let mut tries = MAX_RETRIES;
+        while tries > 0 {
+            tries -= 1;
             // Another supervisor may have started an app a moment before: then that one is asked. But only once: the
             // app may be in the hands of a supervisor out of our reach.
             let mut taken = Vec::new();
@@ -175,6 +178,23 @@ impl Session {
             left.append(&mut taken);
             match &result {
                 Ok(()) if !left.is_empty() => {}
+                // It may have been started since its supervisor was looked for: look again in a moment. If that does
+                // not help, the others are dealt with all the same.
+                Err(CliError::OutOfReach { app, .. }) => {
+                    self.fleet = None;
+                    if tries > 0 && lost.is_none() {
+                        let _ = nix::poll::poll(&mut [], 10u16);
+                    } else {
+                        let app = app.clone();
+                        left.retain(|other| *other != app);
+                        tries = MAX_RETRIES;
+                        let error = std::mem::replace(&mut result, Ok(()));
+                        lost = lost.or(error.err().map(|error| error.of(order.act, &[app])));
+                        if left.is_empty() {
+                            break;
+                        }
+                    }
+                }
                 Err(
                     CliError::Client(ClientError::Closed) | CliError::Fleet(FleetError::Client(ClientError::Closed)),
                 ) if !left.is_empty() => {
@@ -183,7 +203,10 @@ impl Session {
                 _ => break,
             }
         }
-        result.map_err(|error| error.of(order.act, &left))
+        match lost {
+            Some(error) => Err(error),
+            None => result.map_err(|error| error.of(order.act, &left)),
+        }
     }
 
     fn deliver_once(
@@ -242,6 +265,10 @@ fn unique(names: &[String]) -> Vec<&str> {
 /// Splits apps by who has them: each supervisor's, and those that nobody has.
 fn by_supervisor(fleet: &mut Fleet, apps: &[AppName]) -> Result<Vec<(bool, Vec<AppName>)>, CliError> {
     let known = fleet.status(apps)?;
+    // It runs, and nobody answers for it: to say that it does not run would be a lie.
+    if let Some(lost) = known.iter().find(|status| status.is_active() && status.supervisor.is_none()) {
+        return Err(CliError::OutOfReach { app: lost.name.clone(), pid: lost.pid });
+    }
     let supervisor = |app: &AppName| known.iter().find(|status| status.name == *app && status.is_active())?.supervisor;
     let mut groups: BTreeMap<Option<i32>, Vec<AppName>> = BTreeMap::new();
     for app in apps {

@@ -27,7 +27,7 @@ struct PipeTap {
     path: PathBuf,
     file: Option<File>,
     mirror: Option<Mirror>,
-    /// Bytes that could not be written anywhere.
+    /// Bytes that could not be written anywhere, since the last time that one could.
     dropped: u64,
 }
 
@@ -69,6 +69,7 @@ impl Tap for PipeTap {
         match moved {
             Ok((0, _)) => Ok(Pumped::End),
             Ok((bytes, at)) => {
+                self.recovered();
                 if let (Some(mirror), Some(file)) = (&mut self.mirror, &self.file) {
                     show_again(mirror, file, at, bytes);
                 }
@@ -77,7 +78,10 @@ impl Tap for PipeTap {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Pumped::Empty),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.copy(),
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "cannot write a log");
+                // Told once, and once more when it is over: there may be no room for more anywhere.
+                if self.dropped == 0 {
+                    tracing::warn!(path = %self.path.display(), %error, "cannot write a log, output is dropped");
+                }
                 self.discard()
             }
         }
@@ -139,11 +143,19 @@ impl PipeTap {
     }
 }
 
+impl PipeTap {
+    /// Tells what has been lost, once there is an end to it.
+    fn recovered(&mut self) {
+        let bytes = std::mem::take(&mut self.dropped);
+        if bytes > 0 {
+            tracing::warn!(path = %self.path.display(), bytes, "output was dropped");
+        }
+    }
+}
+
 impl Drop for PipeTap {
     fn drop(&mut self) {
-        if self.dropped > 0 {
-            tracing::warn!(path = %self.path.display(), bytes = self.dropped, "output was dropped");
-        }
+        self.recovered();
     }
 }
 

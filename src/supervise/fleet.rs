@@ -106,15 +106,34 @@ impl Fleet {
         let boot_id = pidfd::boot_id().unwrap_or_default();
         let now = Now { moment: monotonic(), wall: wall() };
         let recorded = if apps.is_empty() { self.dir.recorded() } else { apps.to_vec() };
+        // An app whose directory has been removed is of interest only while it runs, or by name.
+        let exists = |name: &AppName| !apps.is_empty() || self.root.path().join(name.as_str()).is_dir();
         for name in recorded {
-            if known.contains_key(&name) {
+            if known.contains_key(&name) || !exists(&name) {
                 continue;
             }
             if let Some(record) = Record::read(&self.dir.record(&name)) {
                 known.insert(name, view::recorded_status(&record, &boot_id, self.root.path(), now));
             }
         }
+        self.find_foreign(apps, &mut known);
         Ok(known.into_values().collect())
+    }
+
+    /// Apps that no supervisor within reach runs, but whose lock is held: by another user's, or one with another runtime
+    /// directory.
+    fn find_foreign(&self, apps: &[AppName], known: &mut BTreeMap<AppName, AppStatus>) {
+        let locked = lock::held();
+        if locked.is_empty() {
+            return;
+        }
+        let names = if apps.is_empty() { self.root.names().unwrap_or_default() } else { apps.to_vec() };
+        for name in names {
+            let told = known.get(&name).is_some_and(|status| status.supervisor.is_some() || status.is_active());
+            if !told && lock::is_held(&self.root.path().join(name.as_str()), &locked) {
+                known.insert(name.clone(), view::foreign_status(&name, self.root.path()));
+            }
+        }
     }
 
     /// A fresh connection to the live supervisor that has an app in its care: one in which it is not at rest.

@@ -5,7 +5,7 @@ use daemonctl_actors::lifecycle::{Cause, Ending, Phase};
 use daemonctl_actors::ports::{Notice, Sink};
 use daemonctl_actors::value::AppName;
 
-use super::host::{Hands, wall};
+use super::host::{Hands, Host, wall};
 use super::record::Record;
 use super::view::{in_a_row, seconds};
 use crate::config::values::Level;
@@ -29,22 +29,7 @@ impl Sink for Hands {
 
     fn note(&self, app: &AppName, notice: Notice) {
         let (level, text) = words(&notice);
-        let host = &self.0;
-        let told = host.with(app, |held| {
-            let instance = held.instance.as_ref()?;
-            Some((instance.events.clone(), instance.level, instance.label.clone()))
-        });
-        // Without a configuration that could be read, the events go where they go by default.
-        let dir = host.root.path().join(app.as_str());
-        let place = || (Files::standard(&dir, app).events, Level::Info, app.to_string());
-        let told = told.or_else(|| dir.is_dir().then(place));
-        if let Some(terminal) = host.terminal.as_ref().filter(|_| level >= Level::Info) {
-            let label = told.as_ref().map_or(app.as_str(), |(.., label)| label);
-            terminal.say(&format!("{label}: {text}"));
-        }
-        if let Some((path, ..)) = told.filter(|(_, least, _)| level >= *least) {
-            events::write(&path, wall(), level, &text);
-        }
+        self.0.note_event(app, level, &text);
     }
 
     fn at_rest(&self, cell: &Cell, all: bool) {
@@ -53,6 +38,27 @@ impl Sink for Hands {
             rested.all = all;
             rested.ended.push((cell.name.clone(), exit_code(cell)));
         });
+    }
+}
+
+impl Host {
+    /// Writes an event of an app to its log, and shows it on the terminal of `run`.
+    pub fn note_event(&self, app: &AppName, level: Level, text: &str) {
+        let told = self.with(app, |held| {
+            let instance = held.instance.as_ref()?;
+            Some((instance.events.clone(), instance.level, instance.label.clone()))
+        });
+        // Without a configuration that could be read, the events go where they go by default.
+        let dir = self.root.path().join(app.as_str());
+        let place = || (Files::standard(&dir, app).events, Level::Info, app.to_string());
+        let told = told.or_else(|| dir.is_dir().then(place));
+        if let Some(terminal) = self.terminal.as_ref().filter(|_| level >= Level::Info) {
+            let label = told.as_ref().map_or(app.as_str(), |(.., label)| label);
+            terminal.say(&format!("{label}: {text}"));
+        }
+        if let Some((path, ..)) = told.filter(|(_, least, _)| level >= *least) {
+            events::write(&path, wall(), level, text);
+        }
     }
 }
 

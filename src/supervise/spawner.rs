@@ -1,5 +1,6 @@
 //! The tree's port to processes: launching, watching, signalling and clearing up after them.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use super::host::{Hands, Host, Process, monotonic};
 use super::instance::{Instance, Setting};
 use super::pidfd::{PidFd, start_time};
 use super::record::{Record, Standing, Supervisor};
+use crate::config::values::Level;
 use crate::launch::{self, Report};
 
 /// How long to wait for word of how an adopted process ended: whoever is its parent has to reap it first, and some
@@ -160,16 +162,31 @@ impl Spawner for Hands {
         let (host, app) = (self.0.clone(), app.clone());
         Box::pin(async move {
             let mut pause = Duration::from_millis(1);
+            let mut asked = HashSet::new();
+            let mut killed = 0;
             loop {
                 let left = host.search(&app, child, family::members);
                 if left.is_empty() {
                     break;
                 }
                 if monotonic() >= until {
+                    killed = killed.max(left.len());
                     kill_members(&host, &app, child);
+                } else {
+                    // What is not in the main process's group has not been asked to end yet.
+                    let new = left.into_iter().filter(|member| asked.insert(*member));
+                    new.filter_map(PidFd::of).for_each(|pidfd| drop(pidfd.send(Signal::TERM.number())));
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            if killed > 0 {
+                let are = if killed == 1 {
+                    "process that it had left behind was"
+                } else {
+                    "processes that it had left behind were"
+                };
+                host.note_event(&app, Level::Warn, &format!("{killed} {are} killed"));
             }
             if let Some(collector) = host.collector() {
                 let _ = collector.send(Detach { app: app.clone() }).await;
@@ -288,12 +305,13 @@ async fn end_of(host: &Rc<Host>, app: &AppName) {
 
 /// How a process ended that is not our child: by the keeper's word, else by the kernel's.
 async fn told_status(host: &Rc<Host>, app: &AppName, pidfd: Option<&PidFd>) -> ExitStatus {
+    let child = host.with(app, |held| held.process.as_ref().map(|process| process.child));
     let mut exits = host.exits();
     let patience = tokio::time::sleep(STATUS_PATIENCE);
     tokio::pin!(patience);
     loop {
         let told = host.with(app, |held| held.process.as_ref()?.status);
-        if let Some(status) = told.or_else(|| pidfd?.foreign_status()) {
+        if let Some(status) = told.or_else(|| pidfd?.foreign_status()).or_else(|| zombie_status(child?)) {
             return status;
         }
         if pidfd.is_none() {
@@ -305,6 +323,18 @@ async fn told_status(host: &Rc<Host>, app: &AppName, pidfd: Option<&PidFd>) -> E
             () = &mut patience => return ExitStatus::Unknown,
         }
     }
+}
+
+/// How a process ended that its parent has not reaped yet, by proc_pid_stat(5): field 52, which is shown to those who may
+/// trace the process. Some init processes take their time, and some never reap.
+fn zombie_status(child: Child) -> Option<ExitStatus> {
+    let text = std::fs::read_to_string(format!("/proc/{}/stat", child.pid)).ok()?;
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let same = fields.get(19)?.parse() == Ok(child.start_time);
+    // Who may not see it is shown zero: that is not told apart from success, and so is not believed.
+    let status: i32 = fields.get(49)?.parse().ok()?;
+    (same && fields.first() == Some(&"Z") && (status != 0 || nix::unistd::geteuid().is_root()))
+        .then(|| ExitStatus::from_wait(status))
 }
 
 /// Whether the process is still the launcher, not yet the app. Nothing while that cannot be told: in the moment of its

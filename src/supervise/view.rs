@@ -7,7 +7,7 @@ use daemonctl_actors::cell::Cell;
 use daemonctl_actors::health;
 use daemonctl_actors::lifecycle::{Cause, Phase, Rest};
 use daemonctl_actors::ports::Told;
-use daemonctl_actors::value::Moment;
+use daemonctl_actors::value::{AppName, Moment};
 
 use super::checker::reason;
 use super::instance::Instance;
@@ -76,6 +76,15 @@ pub fn recorded_status(record: &Record, boot_id: &str, root: &Path, now: Now) ->
     if rebooted && !resting {
         status.note = Some("it was running when the machine went down".to_owned());
     }
+    status
+}
+
+/// What can be told of an app that a supervisor out of our reach runs.
+pub fn foreign_status(name: &AppName, root: &Path) -> AppStatus {
+    let now = Now { moment: Moment::ZERO, wall: 0.0 };
+    let mut status = app_status(&Cell::new(name.clone()), None, None, root, now);
+    status.state = State::Running;
+    status.note = Some("under the supervisor of another user or runtime directory".to_owned());
     status
 }
 

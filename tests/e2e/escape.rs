@@ -78,3 +78,29 @@ fn orphans_leave_no_zombies() {
         left => Err(format!("{left:?}")),
     });
 }
+
+#[test]
+fn what_left_the_group_is_asked_before_it_is_killed() {
+    let home = Home::new();
+    let app = home.app("web").run_script(
+        "setsid sh -c 'trap \"echo asked; exit\" TERM; echo waiting; while :; do sleep 0.02; done' &\nexec sleep 1000",
+    );
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("waiting");
+    let begun = std::time::Instant::now();
+    home.ctl(["stop", "web"]).ok();
+    assert!(begun.elapsed() < Duration::from_secs(10), "stop took {:?}", begun.elapsed());
+    assert!(app.log().contains("asked"), "{}", app.log());
+    assert!(app.processes().is_empty());
+}
+
+#[test]
+fn what_does_not_heed_it_is_killed_and_that_is_told() {
+    let home = Home::new();
+    let app = home.app("web").run_script("setsid sh -c 'trap \"\" TERM; echo waiting; sleep 1000' &\nexec sleep 1000");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("waiting");
+    home.ctl(["stop", "--timeout", "1", "web"]).ok();
+    assert!(app.processes().is_empty());
+    assert!(app.events().contains("left behind"), "{}", app.events());
+}

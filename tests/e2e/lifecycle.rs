@@ -424,3 +424,19 @@ fn a_signal_to_the_background_supervisor_stops_everything_cleanly() {
         app.wait_until_gone();
     }
 }
+
+#[test]
+fn a_configuration_that_leads_nowhere_is_not_passed_over() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep");
+    std::os::unix::fs::symlink("nowhere", app.path("conf.toml")).unwrap();
+    home.ctl(["start", "web"]).exits(2).explains("conf.toml");
+    assert!(app.processes().is_empty());
+}
+
+#[test]
+fn an_app_that_nothing_checks_is_not_called_ready_when_it_is_dead() {
+    let home = Home::new();
+    home.app("web").run_script("exit 7");
+    home.ctl(["start", "--wait", "web"]).exits(1).says("7");
+}

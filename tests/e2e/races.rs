@@ -137,3 +137,27 @@ fn another_runtime_directory_is_no_way_round_the_lock() {
     output.says_one_of(&["running", "lock"]);
     assert_eq!((app.read("starts").lines().count(), app.processes().len()), (1, 1));
 }
+
+#[test]
+fn an_app_out_of_reach_is_not_called_stopped() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep");
+    home.ctl(["start", "web"]).ok();
+    let pid = app.status().main_pid();
+    // Seen from another runtime directory, as another user would see it.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let from_elsewhere = |args: &[&str]| {
+        let mut command = home.command(args.iter().copied());
+        command.env("DAEMONCTL_RUNTIME_DIR", elsewhere.path().join("runtime"));
+        home.finish(command)
+    };
+    from_elsewhere(&["status", "web"]).ok().says("running");
+    from_elsewhere(&["stop", "web"]).exits(1).explains("cannot be asked");
+    from_elsewhere(&["stop-all"]).exits(1).explains("cannot be asked");
+    // And with the way to its supervisor gone.
+    let sockets =
+        std::fs::read_dir(home.runtime_dir()).unwrap().flatten().map(|entry| entry.path().join("background.sock"));
+    sockets.for_each(|socket| drop(std::fs::remove_file(socket)));
+    home.ctl(["stop", "web"]).exits(1).explains("cannot be asked");
+    assert!(crate::support::process(pid).is_some(), "it was stopped all the same");
+}

@@ -1,8 +1,13 @@
 //! Waiting for the outcome of a command: the reply says that it was done.
 
+use std::time::Duration;
+
 use super::{StartApp, Started};
 use crate::cell::{Cell, SharedCell, StartFailure, Trouble};
 use crate::lifecycle::Phase;
+
+/// How long an app that nothing checks must have lived before whoever waits for it is told that it is ready.
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// The state of an app's counters when a start was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +30,21 @@ pub(super) async fn await_start(cell: SharedCell, begun: Begun, start: StartApp)
         let decided = changes.wait_for(|cell| outcome(cell).is_some() || moved(cell));
         match tokio::time::timeout_at(asked_at + limit, decided).await {
             Ok(Ok(cell)) => match outcome(&cell) {
+                Some(Started::Started { .. }) if start.wait && cell.policy.health.is_none() => break,
                 Some(started) => return started,
                 None => continue,
             },
             Ok(Err(_)) | Err(_) => return Started::TimedOut(Box::new(cell.get().clone())),
         }
+    }
+    // Nothing tells readiness but the exec. At least it should not be dead when it is called ready.
+    let ended = changes.wait_for(|cell| matches!(cell.life.phase, Phase::Down(_) | Phase::Backoff { .. }));
+    match tokio::time::timeout(SETTLED, ended).await {
+        Ok(Ok(cell)) => Started::Ended(Box::new(cell.clone())),
+        Ok(Err(_)) | Err(_) => match start_outcome(&cell.get(), begun, false) {
+            Some(started) => started,
+            None => Started::TimedOut(Box::new(cell.get().clone())),
+        },
     }
 }
 

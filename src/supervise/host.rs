@@ -129,6 +129,14 @@ impl Host {
         Ports { spawner: hands.clone(), checker: hands.clone(), clock: Rc::new(SystemClock), sink: hands }
     }
 
+    /// Says something about the supervision itself: where `run` was typed, or in the supervisor's log.
+    pub fn say(&self, text: &str) {
+        match &self.terminal {
+            Some(terminal) => terminal.say(text),
+            None => tracing::warn!("{text}"),
+        }
+    }
+
     /// Works on what is held for an app.
     pub fn with<T>(&self, app: &AppName, work: impl FnOnce(&mut Held) -> T) -> T {
         work(self.apps.borrow_mut().entry(app.clone()).or_default())

@@ -85,7 +85,7 @@ fn begin() -> io::Result<u8> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs only descriptors")
     });
     system.block_on(async {
-        match serve(task, link, handover).await {
+        match serve(task, link, handover, first).await {
             Ok(code) => Ok(code),
             Err((link, error)) => {
                 // Not a crash: another attempt would fail in the same way, so the keeper is told to leave.
@@ -139,7 +139,7 @@ fn identity(background: bool) -> io::Result<Supervisor> {
 
 type Failed = (Option<OwnedFd>, io::Error);
 
-async fn serve(task: Task, link: OwnedFd, mut handover: Handover) -> Result<u8, Failed> {
+async fn serve(task: Task, link: OwnedFd, mut handover: Handover, first: bool) -> Result<u8, Failed> {
     let mut prepared = match prepare(&task, &mut handover).await {
         Ok(prepared) => prepared,
         Err(error) => return Err((Some(link), error)),
@@ -154,6 +154,9 @@ async fn serve(task: Task, link: OwnedFd, mut handover: Handover) -> Result<u8, 
     host.keep("socket", &prepared.socket);
     if let Some(lock) = &prepared.lock {
         host.keep("lock", lock);
+    }
+    if !first {
+        host.say("the supervisor was killed; this one goes on in its place");
     }
     run(task, host, handover, listening, prepared.socket).await.map_err(|error| (None, error))
 }
@@ -314,7 +317,7 @@ async fn run(
                 linked = hear(&host, listening.get_ref());
                 ready?.clear_ready();
                 if !linked {
-                    tracing::warn!("the keeper is gone: the next supervisor will be started by the next command");
+                    host.say("the keeper was killed; apps and supervision go on, but nothing will replace this supervisor");
                     host.lose_keeper();
                     host.reap_orphans();
                 }

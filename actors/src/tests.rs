@@ -247,6 +247,19 @@ fn restarting(when: When) -> World {
     world
 }
 
+fn monitored() -> World {
+    let mut world = world();
+    world.policy.health = Some(HealthPolicy {
+        interval: 10 * SECOND,
+        startup: 60 * SECOND,
+        failure_threshold: 2,
+        success_threshold: 1,
+        monitored: true,
+    });
+    world.policy.timing.ready_when_healthy = true;
+    world
+}
+
 #[test]
 fn an_app_is_started_once_and_stopped() {
     story(world(), async |tree| {
@@ -293,15 +306,7 @@ fn a_crashing_app_is_restarted_with_growing_pauses_and_given_up() {
 
 #[test]
 fn an_unhealthy_app_is_replaced() {
-    let mut world = world();
-    world.policy.health = Some(HealthPolicy {
-        interval: 10 * SECOND,
-        startup: 60 * SECOND,
-        failure_threshold: 2,
-        success_threshold: 1,
-        monitored: true,
-    });
-    world.policy.timing.ready_when_healthy = true;
+    let mut world = monitored();
     world.checks = vec![false, true, false, false];
     story(world, async |tree| {
         assert!(matches!(tree.start().await, Started::Started { ready: false, .. }));
@@ -387,15 +392,7 @@ fn a_panic_while_an_end_is_taken_in_does_not_lose_the_end() {
 
 #[test]
 fn a_panic_in_a_check_is_followed_by_the_next_check() {
-    let mut world = World { panics: Some("check"), ..world() };
-    world.policy.health = Some(HealthPolicy {
-        interval: 10 * SECOND,
-        startup: 60 * SECOND,
-        failure_threshold: 2,
-        success_threshold: 1,
-        monitored: true,
-    });
-    world.policy.timing.ready_when_healthy = true;
+    let world = World { panics: Some("check"), ..monitored() };
     story(world, async |tree| {
         tree.start().await;
         tree.until(|cell| cell.life.is_ready()).await;

@@ -262,29 +262,7 @@ mod tests {
     const NOW: f64 = 1_769_871_852.0;
 
     fn app(name: &str, state: State) -> AppStatus {
-        AppStatus {
-            name: name.parse().unwrap(),
-            description: None,
-            path: format!("/srv/apps/{name}"),
-            state,
-            health: Health::Disabled,
-            ready: false,
-            pid: None,
-            started_at: None,
-            uptime: None,
-            restarts: 0,
-            attempts: 0,
-            retry_in: None,
-            last_exit: None,
-            note: None,
-            version: None,
-            run_dir: None,
-            stdout: None,
-            stderr: None,
-            events: None,
-            supervisor: None,
-            mode: None,
-        }
+        AppStatus { state, ..AppStatus::unknown(name.parse().unwrap(), format!("/srv/apps/{name}")) }
     }
 
     fn web() -> AppStatus {

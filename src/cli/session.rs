@@ -13,7 +13,7 @@ use super::tally::Tally;
 use crate::app::{App, Root};
 use crate::control::client::ClientError;
 use crate::control::protocol::{AppReply, Command, FailureKind, Outcome};
-use crate::control::status::{AppStatus, Health, State};
+use crate::control::status::AppStatus;
 use crate::supervise::runtime::RuntimeDir;
 use crate::supervise::{Fleet, FleetError};
 
@@ -279,27 +279,6 @@ fn by_supervisor(fleet: &mut Fleet, apps: &[AppName]) -> Result<Vec<(bool, Vec<A
 
 /// An app of which nothing is known: it was never started.
 pub(super) fn never_started(app: &App) -> AppStatus {
-    AppStatus {
-        name: app.name().clone(),
-        description: None,
-        path: app.dir().display().to_string(),
-        state: State::Stopped,
-        health: Health::Disabled,
-        ready: false,
-        pid: None,
-        started_at: None,
-        uptime: None,
-        restarts: 0,
-        attempts: 0,
-        retry_in: None,
-        last_exit: None,
-        note: None,
-        version: app.version().map(str::to_owned),
-        run_dir: None,
-        stdout: None,
-        stderr: None,
-        events: None,
-        supervisor: None,
-        mode: None,
-    }
+    let version = app.version().map(str::to_owned);
+    AppStatus { version, ..AppStatus::unknown(app.name().clone(), app.dir().display().to_string()) }
 }

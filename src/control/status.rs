@@ -113,6 +113,33 @@ pub struct AppStatus {
 }
 
 impl AppStatus {
+    /// An app of which nothing is known but its name and place: it was never started.
+    pub fn unknown(name: AppName, path: String) -> Self {
+        Self {
+            name,
+            description: None,
+            path,
+            state: State::Stopped,
+            health: Health::Disabled,
+            ready: false,
+            pid: None,
+            started_at: None,
+            uptime: None,
+            restarts: 0,
+            attempts: 0,
+            retry_in: None,
+            last_exit: None,
+            note: None,
+            version: None,
+            run_dir: None,
+            stdout: None,
+            stderr: None,
+            events: None,
+            supervisor: None,
+            mode: None,
+        }
+    }
+
     /// Whether it is in a supervisor's care, not at rest.
     pub fn is_active(&self) -> bool {
         match self.state {

@@ -81,11 +81,9 @@ pub fn recorded_status(record: &Record, boot_id: &str, root: &Path, now: Now) ->
 
 /// What can be told of an app that a supervisor out of our reach runs.
 pub fn foreign_status(name: &AppName, root: &Path) -> AppStatus {
-    let now = Now { moment: Moment::ZERO, wall: 0.0 };
-    let mut status = app_status(&Cell::new(name.clone()), None, None, root, now);
-    status.state = State::Running;
-    status.note = Some("under the supervisor of another user or runtime directory".to_owned());
-    status
+    let path = root.join(name.as_str()).to_string_lossy().into_owned();
+    let note = Some("under the supervisor of another user or runtime directory".to_owned());
+    AppStatus { state: State::Running, note, ..AppStatus::unknown(name.clone(), path) }
 }
 
 /// The state of an app, in the word that people know it by.

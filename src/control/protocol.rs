@@ -1,6 +1,7 @@
 //! The wire form of the control socket: one JSON object a line, each request with the version of the protocol.
 //!
-//! A client sends one [`Request`] and reads [`Reply`] lines until one that ends the exchange ([`Reply::is_last`]).
+//! A client sends one [`Request`] and reads [`Reply`] lines until one that ends the exchange: every
+//! one but [`Reply::App`].
 //! Unknown fields are ignored, unknown commands refused, so that an old client can talk to a new supervisor.
 
 use std::collections::BTreeMap;
@@ -151,16 +152,6 @@ pub enum Reply {
         /// Why, for a person.
         message: String,
     },
-}
-
-impl Reply {
-    /// Whether no further line follows.
-    pub fn is_last(&self) -> bool {
-        match self {
-            Self::App(_) => false,
-            Self::Done | Self::Status { .. } | Self::Supervisor { .. } | Self::Error { .. } => true,
-        }
-    }
 }
 
 /// What became of a command for one app.

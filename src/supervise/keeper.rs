@@ -40,7 +40,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Signals that are the supervisor's to understand.
-const FORWARDED: [Signal; 9] = [
+pub(super) const FORWARDED: [Signal; 9] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,

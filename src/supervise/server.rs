@@ -205,9 +205,8 @@ impl Server {
     async fn restart(&self, app: AppName, restart: &protocol::Restart) -> Outcome {
         let begun = monotonic();
         let start = &restart.start;
-        let known = self.host.with(&app, |held| held.instance.is_some());
         // What a restart asks for comes on top of what the start before it asked for.
-        let asked = self.host.with(&app, |held| match known {
+        let asked = self.host.with(&app, |held| match held.instance.is_some() {
             true => Asked { ask: held.asked.ask.followed_by(&start.ask), environment: held.asked.environment.clone() },
             false => Asked { ask: start.ask.clone(), environment: start.environment.clone() },
         });

@@ -173,8 +173,10 @@ impl Spawner for Hands {
                     killed = killed.max(left.len());
                     kill_members(&host, &app, child);
                 } else {
-                    // What is not in the main process's group has not been asked to end yet.
-                    let new = left.into_iter().filter(|member| asked.insert(*member));
+                    // What is not in the main process's group has not been asked to end yet. Who has is not asked twice:
+                    // to some programs that means to drop everything.
+                    let left_group = |member: &Child| group(member.pid) != child.map(|main| main.pid);
+                    let new = left.into_iter().filter(left_group).filter(|member| asked.insert(*member));
                     new.filter_map(PidFd::of).for_each(|pidfd| drop(pidfd.send(Signal::TERM.number())));
                 }
                 tokio::time::sleep(pause).await;
@@ -242,7 +244,11 @@ fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched,
     });
     warnings.extend(host.attach(app));
 
-    let gate = launch::spawn(&spec, out_writer, err_writer).map_err(|error| passing("start its launcher", error))?;
+    let gate = launch::spawn(&spec, out_writer, err_writer).map_err(|error| match error.kind() {
+        // What it refuses by itself it says in a whole sentence, and will refuse again.
+        io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => lasting(error.to_string()),
+        _ => passing("start its launcher", error),
+    })?;
     let pid = gate.pid();
     let child = Child { pid, start_time: start_time(pid).unwrap_or_default() };
     let pidfd = PidFd::open(pid).map_err(|error| passing("watch its launcher", error))?;
@@ -335,6 +341,11 @@ fn zombie_status(child: Child) -> Option<ExitStatus> {
     let status: i32 = fields.get(49)?.parse().ok()?;
     (same && fields.first() == Some(&"Z") && (status != 0 || nix::unistd::geteuid().is_root()))
         .then(|| ExitStatus::from_wait(status))
+}
+
+/// The process group of a process.
+fn group(pid: i32) -> Option<i32> {
+    nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).ok().map(nix::unistd::Pid::as_raw)
 }
 
 /// Whether the process is still the launcher, not yet the app. Nothing while that cannot be told: in the moment of its

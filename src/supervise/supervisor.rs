@@ -24,11 +24,11 @@ use super::adopt::{self, Handover};
 use super::foreground::{self, ExitOn, RunRequest};
 use super::host::{Host, Rested};
 use super::link::{self, Message};
-use super::lock;
 use super::pidfd::{self, boot_id, start_time};
 use super::record::Supervisor;
 use super::runtime::{RootDir, RuntimeDir};
 use super::server::Server;
+use super::{keeper, lock};
 use crate::app::Root;
 use crate::config::layers;
 use crate::logs::terminal::Terminal;
@@ -268,7 +268,8 @@ async fn run(
     let listener = std::os::unix::net::UnixListener::from(socket.try_clone()?);
     listener.set_nonblocking(true)?;
     let serving = actix::spawn(server.clone().serve(tokio::net::UnixListener::from_std(listener)?));
-    let mut signals = Signals::new([1, 2, 3, 10, 12, 14, 15, 17, 28, 30])?;
+    let forwarded = keeper::FORWARDED.map(|signal| signal as i32);
+    let mut signals = Signals::new(forwarded.into_iter().chain([libc::SIGCHLD]))?;
     // The keeper reads its signals from a descriptor and so blocks them, and a process inherits that. Until here it was
     // just right: what has come meanwhile is taken in now.
     nix::sys::signal::SigSet::all().thread_unblock()?;

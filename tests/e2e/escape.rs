@@ -104,3 +104,16 @@ fn what_does_not_heed_it_is_killed_and_that_is_told() {
     assert!(app.processes().is_empty());
     assert!(app.events().contains("left behind"), "{}", app.events());
 }
+
+#[test]
+fn what_stayed_in_the_group_is_asked_once() {
+    let home = Home::new();
+    let app = home.app("web").run_script(
+        "(trap 'echo asked; done=1' TERM; echo waiting; while [ -z \"$done\" ]; do sleep 0.02; done; sleep 0.2; echo over) &\n\
+         exec sleep 1000",
+    );
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("waiting");
+    home.ctl(["stop", "web"]).ok();
+    assert_eq!(app.log(), "waiting\nasked\nover\n");
+}

@@ -217,10 +217,11 @@ impl App {
         }
     }
 
-    fn await_exec(&mut self, exec: LocalFuture<Result<(), StartFailure>>, ctx: &mut Context<Self>) {
+    fn await_exec(&mut self, exec: LocalFuture<Result<Vec<String>, StartFailure>>, ctx: &mut Context<Self>) {
         let exec = exec.into_actor(self);
         ctx.spawn(exec.map(|outcome, app, ctx| match outcome {
-            Ok(()) => {
+            Ok(warnings) => {
+                app.cell.get_mut().warnings.extend(warnings);
                 app.event(Event::Executed, ctx);
                 app.await_exit(ctx);
             }

@@ -45,11 +45,11 @@ pub trait Spawner {
     /// Reads the app's configuration and starts its launcher, which waits at a gate. Dropping the future, or the
     /// supervisor's death, makes the launcher leave without exec.
     fn launch(&self, app: &AppName, awaited: bool) -> LocalFuture<Result<Launched, StartFailure>>;
-    /// Opens the gate. The future ends when the program has been exec'ed, or with the launcher's reason after the
-    /// launcher has gone.
-    fn release(&self, app: &AppName, child: Child) -> LocalFuture<Result<(), StartFailure>>;
+    /// Opens the gate. The future ends when the program has been exec'ed, with what the person who started it should
+    /// know, or with the launcher's reason after the launcher has gone.
+    fn release(&self, app: &AppName, child: Child) -> LocalFuture<Result<Vec<String>, StartFailure>>;
     /// The same for a launcher whose gate a predecessor held: ends when it is plain whether it has exec'ed.
-    fn recover(&self, app: &AppName, child: Child) -> LocalFuture<Result<(), StartFailure>>;
+    fn recover(&self, app: &AppName, child: Child) -> LocalFuture<Result<Vec<String>, StartFailure>>;
     /// Lets a launcher go that is not wanted any more.
     fn abandon(&self, app: &AppName, child: Child) -> LocalFuture<()>;
     /// Waits for the end of the main process, without reaping it.

@@ -79,12 +79,12 @@ impl Spawner for Script {
         Box::pin(async move { launched })
     }
 
-    fn release(&self, _: &AppName, _: Child) -> LocalFuture<Result<(), StartFailure>> {
-        Box::pin(async { Ok(()) })
+    fn release(&self, _: &AppName, _: Child) -> LocalFuture<Result<Vec<String>, StartFailure>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn recover(&self, _: &AppName, _: Child) -> LocalFuture<Result<(), StartFailure>> {
-        Box::pin(async { Ok(()) })
+    fn recover(&self, _: &AppName, _: Child) -> LocalFuture<Result<Vec<String>, StartFailure>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn abandon(&self, _: &AppName, child: Child) -> LocalFuture<()> {

@@ -28,17 +28,38 @@ const LEAST_STACK: u64 = 128 << 10;
 /// Where programs are looked for when PATH is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// How a plan is carried out where the host falls short.
+pub struct Manner<'a> {
+    /// Whether a wall or limit that cannot be had is done without.
+    pub force: bool,
+    /// Who is told what is done without.
+    pub warn: &'a mut dyn FnMut(String),
+}
+
 /// Carries out a plan. `start` is the environment this process was started with. It only returns when a step failed.
 pub fn carry_out<'p>(
     sys: &mut impl Sys,
     plan: impl IntoIterator<Item = &'p Action>,
     command: &[OsString],
     start: Vars,
+    manner: Manner<'_>,
 ) -> Report {
-    let mut launch = Launch { sys, command, start, vars: Vars::new(), from_files: Vec::new(), target: None };
+    let mut launch = Launch {
+        sys,
+        command: command.to_vec(),
+        start,
+        vars: Vars::new(),
+        from_files: Vec::new(),
+        target: None,
+        enclosed: false,
+    };
     for action in plan {
-        if let Err(report) = launch.carry_out(action) {
-            return report;
+        match launch.carry_out(action) {
+            Ok(()) => {}
+            Err(report) if manner.force && action.is_dispensable() => {
+                (manner.warn)(format!("{}; it runs without", report.message()));
+            }
+            Err(report) => return report,
         }
     }
     Report::new(StepName::Exec, "run the command", "the plan ends without an exec")
@@ -47,7 +68,7 @@ pub fn carry_out<'p>(
 /// A launch on its way.
 struct Launch<'a, S> {
     sys: &'a mut S,
-    command: &'a [OsString],
+    command: Vec<OsString>,
     /// The environment this process was started with.
     start: Vars,
     /// The app's environment, as far as it is known.
@@ -55,6 +76,8 @@ struct Launch<'a, S> {
     /// What environment files add; read early, laid over late.
     from_files: Vec<(String, String)>,
     target: Option<Target>,
+    /// Whether there is a mount namespace of its own: nothing is mounted in the host's.
+    enclosed: bool,
 }
 
 impl<S: Sys> Launch<'_, S> {
@@ -81,7 +104,15 @@ impl<S: Sys> Launch<'_, S> {
                 self.sys.set_umask(*mask);
                 Ok(())
             }
-            Action::TakeIdentity => self.take_identity(),
+            Action::TakeIdentity { keep_capabilities } => self.take_identity(*keep_capabilities),
+            Action::Join(join) => join.carry_out(self.sys),
+            Action::Wall(wall) => wall.carry_out(self.sys, &mut self.enclosed),
+            Action::Capabilities(sets) => sets.carry_out(self.sys),
+            Action::NoNewPrivs => {
+                self.sys.no_new_privs().map_err(|errno| Report::new(StepName::NoNewPrivs, "set no_new_privs", errno))
+            }
+            Action::Domain(domain) => domain.carry_out(self.sys),
+            Action::Filter(program) => program.carry_out(self.sys),
             Action::Enter(dir) => self.enter(dir),
             Action::Source(script) => {
                 self.vars = self.sys.source(script, &self.vars)?;
@@ -245,7 +276,11 @@ impl<S: Sys> Launch<'_, S> {
         self.sys.hand_over_pipe(2, owner).map_err(failed("hand over standard error"))
     }
 
-    fn take_identity(&mut self) -> Result<(), Report> {
+    fn take_identity(&mut self, keep_capabilities: bool) -> Result<(), Report> {
+        if keep_capabilities {
+            let failed = |errno| Report::new(StepName::Identity, "keep capabilities over the change of user", errno);
+            self.sys.keep_capabilities().map_err(failed)?;
+        }
         let Some(target) = &self.target else {
             return Err(Report::new(StepName::Identity, "change identity", "no account was looked up"));
         };
@@ -295,13 +330,13 @@ impl<S: Sys> Launch<'_, S> {
         let argv: Option<Vec<CString>> = self.command.iter().map(|word| c_string(word)).collect();
         let env: Option<Vec<CString>> = self.vars.iter().map(|(key, value)| variable(key, value)).collect();
         let (Some(argv), Some(env)) = (argv, env) else { return nul("an argument or a variable") };
-        let Some(name) = self.command.first() else {
+        let Some(name) = self.command.first().cloned() else {
             return Report::new(StepName::Exec, "run the command", "none is given");
         };
 
         let mut found = None;
-        let searched = is_searched(name);
-        for path in self.candidates(name) {
+        let searched = is_searched(&name);
+        for path in self.candidates(&name) {
             let Some(c_path) = c_string(path.as_os_str()) else { return nul("the command") };
             let errno = self.exec_patiently(&c_path, &argv, &env);
             let absent = matches!(errno, Errno::ENOENT | Errno::ENOTDIR) && path.symlink_metadata().is_err();
@@ -315,7 +350,7 @@ impl<S: Sys> Launch<'_, S> {
         }
         match found {
             Some((path, errno)) => diagnose(&Attempt { path: &path, errno, argv: &argv, env: &env }),
-            None => not_found(Path::new(name), &self.path()),
+            None => not_found(Path::new(&name), &self.path()),
         }
     }
 

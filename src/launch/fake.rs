@@ -49,7 +49,7 @@ impl Default for Fake {
 }
 
 impl Fake {
-    fn call(&mut self, call: impl Into<String>) -> nix::Result<()> {
+    pub(super) fn call(&mut self, call: impl Into<String>) -> nix::Result<()> {
         self.calls.push(call.into());
         match self.fails {
             Some((at, errno)) if at + 1 == self.calls.len() => Err(errno),

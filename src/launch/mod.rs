@@ -10,7 +10,9 @@
 //!
 //! - [`mod@spawn`]: the supervisor's side: what is to be launched, and the gate the new process waits at.
 //! - [`options`]: the command line of `daemonrun`.
-//! - [`plan`]: from options to steps. Pure, and the same for `--explain` as for the real thing.
+//! - [`facts`]: what a plan depends on beside the options: who launches, and what this host can do.
+//! - [`plan`]: from options to steps. Pure, and the same for `--explain` as for the real thing. Its parts are
+//!   [`limits`], [`walls`], [`capabilities`], [`mod@filter`] and [`firejail`].
 //! - [`run`]: the launcher's `main`: gate or command line, plan, and what becomes of a failure.
 //! - [`apply`]: the steps, carried out; with [`identity`] for the most dangerous one and [`script`] for env.sh.
 //! - [`environment`]: the app's variables: what is inherited, what files add, what wins.
@@ -19,11 +21,16 @@
 //! - [`sys`]: the door to the kernel, and the only unsafe code.
 
 pub mod apply;
+pub mod capabilities;
 pub mod diagnose;
 pub mod environment;
+pub mod facts;
 #[cfg(test)]
 mod fake;
+pub mod filter;
+pub mod firejail;
 pub mod identity;
+pub mod limits;
 pub mod options;
 pub mod plan;
 pub mod report;
@@ -34,7 +41,8 @@ pub mod spawn;
 pub mod sys;
 #[cfg(test)]
 mod tests;
+pub mod walls;
 
 pub use report::Report;
 pub use run::main;
-pub use spawn::{Gate, LaunchSpec, spawn};
+pub use spawn::{Gate, LaunchSpec, NotSpawned, spawn};

@@ -30,6 +30,16 @@ pub struct Extras {
     pub gate: bool,
     /// Print the plan only.
     pub explain: bool,
+    /// What cannot be enforced becomes a warning.
+    pub force: bool,
+    /// Name of the process's control group, below that of the caller.
+    pub group: Option<String>,
+    /// Enter the namespaces of this process instead of making new ones.
+    pub enter: Option<Entered>,
+    /// Directories that a private /tmp leaves visible.
+    pub keep: Vec<PathBuf>,
+    /// Directories that walls hide.
+    pub hide: Vec<PathBuf>,
     /// Script whose variables the app gets.
     pub env_script: Option<PathBuf>,
     /// Files with KEY=VALUE lines, later ones winning.
@@ -38,6 +48,15 @@ pub struct Extras {
     pub env: Vec<Variable>,
     /// Soft and hard limit of open files, as the supervisor found them.
     pub restore_nofile: Option<(u64, u64)>,
+}
+
+/// A process whose namespaces are entered, beyond doubt the one that is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entered {
+    /// Its pid.
+    pub pid: i32,
+    /// Its start time (field 22 of proc_pid_stat(5)).
+    pub start_time: u64,
 }
 
 /// `--env KEY`, or `--env KEY=VALUE`.
@@ -64,6 +83,8 @@ const ENV_FILES: &str = "process.environment_file";
 /// The command line as clap knows it.
 pub fn command() -> Command {
     let own = |id: &'static str| Arg::new(id).long(id);
+    let paths =
+        |id| own(id).value_name("DIR").hide(true).action(ArgAction::Append).value_parser(value_parser!(PathBuf));
     let table = table::launch_args(Command::new("daemonrun"));
     // An app has one environment file; a process may be given several.
     let shared = table.get_arguments().cloned().map(|arg| match arg.get_id() == ENV_FILES {
@@ -107,6 +128,11 @@ pub fn command() -> Command {
             own("daemon").short('d').action(ArgAction::SetTrue).help("Return, and leave the command in the background"),
         )
         .arg(own("explain").action(ArgAction::SetTrue).help("Print the steps and their reasons, do nothing"))
+        .arg(own("force").action(ArgAction::SetTrue).help("Do without what cannot be enforced here, and say so"))
+        .arg(own("cgroup").value_name("NAME").hide(true))
+        .arg(own("enter").value_name("PID:START").hide(true).value_parser(entered))
+        .arg(paths("keep"))
+        .arg(paths("hide"))
         .arg(own("restore-nofile").value_name("SOFT:HARD").hide(true).value_parser(limit_pair))
 }
 
@@ -129,6 +155,11 @@ fn extras(matches: &mut ArgMatches, gate: bool) -> Extras {
     Extras {
         gate,
         explain: matches.get_flag("explain"),
+        force: matches.get_flag("force"),
+        group: matches.remove_one("cgroup"),
+        enter: matches.remove_one("enter"),
+        keep: matches.remove_many("keep").into_iter().flatten().collect(),
+        hide: matches.remove_many("hide").into_iter().flatten().collect(),
         env_script: matches.remove_one("env-script").map(absolute),
         env_files: matches.remove_many::<String>(ENV_FILES).into_iter().flatten().map(PathBuf::from).collect(),
         env: matches.remove_many("env").into_iter().flatten().collect(),
@@ -165,6 +196,12 @@ fn variable(text: &str) -> Result<Variable, String> {
     };
     // Whoever names a variable here means it: names such as `log4j.level`, which no shell takes, are some programs' own.
     if key.is_empty() { Err("it names no variable".to_owned()) } else { Ok(Variable { key: key.to_owned(), value }) }
+}
+
+/// A value of `--enter`.
+fn entered(text: &str) -> Result<Entered, String> {
+    let pair = text.split_once(':').and_then(|(pid, start)| Some((pid.parse().ok()?, start.parse().ok()?)));
+    pair.map(|(pid, start_time)| Entered { pid, start_time }).ok_or_else(|| "not PID:START".to_owned())
 }
 
 /// A value of `--restore-nofile`.

@@ -9,10 +9,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::capabilities::{self, Sets};
+use super::facts::Facts;
+use super::filter::{self, Program};
+use super::firejail;
+use super::limits::{self, Join};
 use super::options::{Extras, Variable};
-use super::report::StepName;
+use super::report::{Report, StepName};
+use super::walls::{self, Domain, Wall};
 use crate::config::Options;
-use crate::config::values::CoreLimit;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,14 +73,29 @@ pub enum Action {
     NiceSession(i32),
     /// Write /proc/self/oom_score_adj.
     OomScore(i32),
+    /// Make control groups, set their limits, and enter them.
+    Join(Join),
+    /// Make or enter namespaces, or change what is mounted in them.
+    Wall(Wall),
     /// Read standard input from /dev/null, and hand the output pipes over to the app.
     Streams,
     /// Set the file mode mask.
     Umask(u32),
     /// Become the user and group found by [`Action::LookUp`], and check that there is no way back.
-    TakeIdentity,
+    TakeIdentity {
+        /// Keep the permitted capabilities, for a later step to choose from (prctl(2), PR_SET_KEEPCAPS).
+        keep_capabilities: bool,
+    },
     /// chdir(2).
     Enter(PathBuf),
+    /// Set the five capability sets.
+    Capabilities(Sets),
+    /// prctl(PR_SET_NO_NEW_PRIVS).
+    NoNewPrivs,
+    /// Enter a Landlock domain.
+    Domain(Domain),
+    /// Load a system call filter.
+    Filter(Program),
     /// Source a script with /bin/sh and take over its environment.
     Source(PathBuf),
     /// Lay what environment files say over the environment, and these variables over that.
@@ -86,6 +106,21 @@ pub enum Action {
     DefaultSignals,
     /// Become the command.
     Exec,
+}
+
+impl Action {
+    /// Whether `--force` may go without it. Who the app is, and where, is never left to chance.
+    pub(super) fn is_dispensable(&self) -> bool {
+        matches!(
+            self,
+            Self::Join(_)
+                | Self::Wall(_)
+                | Self::Capabilities(_)
+                | Self::NoNewPrivs
+                | Self::Domain(_)
+                | Self::Filter(_)
+        )
+    }
 }
 
 /// Limits of setrlimit(2) that options set.
@@ -102,10 +137,36 @@ pub enum Resource {
 /// The value that stands for no limit.
 pub const UNLIMITED: u64 = libc::RLIM_INFINITY;
 
-/// What to do, in order.
-pub fn plan(options: &Options, extras: &Extras) -> Vec<Step> {
-    let mut plan = Plan::default();
-    let Options { daemon, process, security, limits, .. } = options;
+/// What to do, in order, and what a person should know about it.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// What is not as asked for: a stand-in, or, with `--force`, what goes without.
+    pub warnings: Vec<String>,
+    force: bool,
+}
+
+impl Plan {
+    /// Adds a step.
+    pub(super) fn step(&mut self, name: StepName, action: Action, why: &'static str) {
+        self.steps.push(Step { name, action, why });
+    }
+
+    /// Something that was asked for cannot be enforced on this host: the launch fails, unless `--force` makes do without.
+    pub(super) fn cannot(&mut self, report: Report) -> Result<(), Report> {
+        if !self.force {
+            return Err(report.with_hint_if_none("--force runs it without"));
+        }
+        self.warnings.push(format!("{}; it runs without", report.message()));
+        Ok(())
+    }
+}
+
+/// Plans a launch. What this host cannot do is an error here, before anything is changed, wherever that can be known.
+pub fn plan(options: &Options, extras: &Extras, facts: &Facts) -> Result<Plan, Report> {
+    let mut plan = Plan { force: extras.force, ..Plan::default() };
+    let Options { daemon, process, security, .. } = options;
 
     let inherit = Action::Inherit { clear: process.clear_env, strip: !extras.gate };
     plan.step(StepName::Environment, inherit, "what steers loaders, or is the caller's own, is not the app's");
@@ -133,21 +194,7 @@ pub fn plan(options: &Options, extras: &Extras) -> Vec<Step> {
     }
 
     // Limits and priorities, which root may raise and the app's user may not.
-    match (limits.file_limit, extras.restore_nofile) {
-        (Some(files), _) => {
-            plan.step(StepName::Limits, Action::Limit(Resource::OpenFiles, files), "while limits may still be raised")
-        }
-        (None, Some((soft, hard))) => {
-            let action = Action::RestoreLimit { resource: Resource::OpenFiles, soft, hard };
-            plan.step(StepName::Limits, action, "the supervisor raised its own; a large one makes select(2) unsafe");
-        }
-        (None, None) => {}
-    }
-    for (resource, value) in [(Resource::Core, limits.core_limit), (Resource::Stack, limits.stack_limit)] {
-        if let Some(value) = value {
-            plan.step(StepName::Limits, Action::Limit(resource, bytes(value)), "while limits may still be raised");
-        }
-    }
+    limits::steps(&mut plan, options, extras, facts)?;
     if process.priority != 0 {
         plan.step(StepName::Nice, Action::Nice(process.priority), "while a negative value is still permitted");
         if daemon.setsid && extras.gate {
@@ -163,16 +210,20 @@ pub fn plan(options: &Options, extras: &Extras) -> Vec<Step> {
                    reading too, so that no write meets SIGPIPE when the reader is replaced";
         plan.step(StepName::Streams, Action::Streams, why);
     }
+    walls::steps(&mut plan, options, extras, facts)?;
     plan.step(StepName::Umask, Action::Umask(daemon.umask.0), "before the app's code, or its env.sh, makes a file");
 
     // Give up privilege; from here on, act as the app.
     if security.user.is_some() || security.group.is_some() {
         let why = "groups, then gid, then uid: each needs the privilege that the last one gives up";
-        plan.step(StepName::Identity, Action::TakeIdentity, why);
+        let keep_capabilities = capabilities::are_changed(options);
+        plan.step(StepName::Identity, Action::TakeIdentity { keep_capabilities }, why);
     }
     if let Some(dir) = &daemon.working_directory {
         plan.step(StepName::Directory, Action::Enter(dir.clone()), "as the app's user, who must be able to be there");
     }
+    capabilities::steps(&mut plan, options, extras, facts)?;
+    walls::domain(&mut plan, options, extras, facts)?;
     if let Some(script) = &extras.env_script {
         plan.step(StepName::EnvScript, Action::Source(script.clone()), "as the app's user: it is the app's code");
     }
@@ -185,25 +236,10 @@ pub fn plan(options: &Options, extras: &Extras) -> Vec<Step> {
     // Leave nothing of the launcher behind.
     plan.step(StepName::Descriptors, Action::CloseOnExec, "after the last file was opened: none leaks into the app");
     plan.step(StepName::Signals, Action::DefaultSignals, "ignored and blocked signals would survive the exec");
+    firejail::steps(&mut plan, options, extras, facts)?;
+    filter::steps(&mut plan, options, extras, facts)?;
     plan.step(StepName::Exec, Action::Exec, "the same process, now the app");
-    plan.0
-}
-
-/// The list as it grows.
-#[derive(Default)]
-struct Plan(Vec<Step>);
-
-impl Plan {
-    fn step(&mut self, name: StepName, action: Action, why: &'static str) {
-        self.0.push(Step { name, action, why });
-    }
-}
-
-fn bytes(limit: CoreLimit) -> u64 {
-    match limit {
-        CoreLimit::Unlimited => UNLIMITED,
-        CoreLimit::Bytes(bytes) => bytes,
-    }
+    Ok(plan)
 }
 
 /// A limit's value as people write it.
@@ -248,7 +284,13 @@ impl fmt::Display for Action {
             Self::OomScore(score) => write!(f, "set oom_score_adj to {score}"),
             Self::Streams => f.write_str("read from /dev/null, write to pipes that belong to the app"),
             Self::Umask(umask) => write!(f, "set the umask to {umask:03o}"),
-            Self::TakeIdentity => f.write_str("set groups, gid and uid, and check that there is no way back"),
+            Self::TakeIdentity { .. } => f.write_str("set groups, gid and uid, and check that there is no way back"),
+            Self::Join(join) => join.fmt(f),
+            Self::Wall(wall) => wall.fmt(f),
+            Self::Capabilities(sets) => sets.fmt(f),
+            Self::NoNewPrivs => f.write_str("let no program gain privileges by exec"),
+            Self::Domain(domain) => domain.fmt(f),
+            Self::Filter(program) => program.fmt(f),
             Self::Enter(dir) => write!(f, "enter {}", dir.display()),
             Self::Source(script) => write!(f, "source {} with /bin/sh", script.display()),
             Self::Assign(variables) => {

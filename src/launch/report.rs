@@ -35,6 +35,18 @@ pub enum StepName {
     Nice,
     /// Readiness to be killed when memory runs out.
     OomScore,
+    /// Control groups.
+    Cgroup,
+    /// Namespaces and what is mounted in them.
+    Sandbox,
+    /// Capability sets.
+    Capabilities,
+    /// The promise that no exec gains privileges.
+    NoNewPrivs,
+    /// Landlock domain.
+    Landlock,
+    /// System call filter.
+    Seccomp,
     /// Standard input, output and error.
     Streams,
     /// File mode mask.
@@ -55,22 +67,28 @@ pub enum StepName {
 
 impl StepName {
     /// Every step.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::Options,
         Self::Environment,
         Self::Accounts,
         Self::EnvFiles,
         Self::Session,
+        Self::Cgroup,
         Self::Limits,
         Self::Nice,
         Self::OomScore,
         Self::Streams,
+        Self::Sandbox,
         Self::Umask,
         Self::Identity,
         Self::Directory,
+        Self::Capabilities,
+        Self::NoNewPrivs,
+        Self::Landlock,
         Self::EnvScript,
         Self::Descriptors,
         Self::Signals,
+        Self::Seccomp,
         Self::Exec,
     ];
 
@@ -92,6 +110,12 @@ impl StepName {
             Self::EnvScript => ("env-script", 111),
             Self::Descriptors => ("descriptors", 112),
             Self::Signals => ("signals", 113),
+            Self::Cgroup => ("cgroup", 115),
+            Self::Sandbox => ("sandbox", 116),
+            Self::Capabilities => ("capabilities", 117),
+            Self::NoNewPrivs => ("no-new-privs", 118),
+            Self::Landlock => ("landlock", 121),
+            Self::Seccomp => ("seccomp", 122),
             Self::Exec => ("exec", 126),
         }
     }
@@ -138,6 +162,12 @@ impl Report {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Adds what to do about it, where nothing better is known.
+    #[must_use]
+    pub fn with_hint_if_none(self, hint: &str) -> Self {
+        if self.hint.is_some() { self } else { self.with_hint(hint) }
+    }
+
     /// Keeps the system's error beside an explanation that replaced its words.
     #[must_use]
     pub fn with_errno(self, errno: Errno) -> Self {
@@ -173,16 +203,6 @@ impl Report {
             (step, _) => step.exit_code(),
         }
     }
-
-    /// The bytes that cross the gate.
-    pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// Reads what crossed the gate. Nothing, or half of a report, is none.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
-    }
 }
 
 impl fmt::Display for Report {
@@ -192,6 +212,37 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
+
+/// What a launcher says through its gate, one line of JSON each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// Something is not as asked for, and the launch goes on.
+    Warning(String),
+    /// A step failed, and nothing was exec'ed. The last word.
+    Failure(Report),
+}
+
+impl Word {
+    /// The bytes that cross the gate.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+
+    /// Reads everything that crossed the gate: the warnings, and the failure if there was one.
+    pub fn decode(bytes: &[u8]) -> io::Result<(Vec<String>, Option<Report>)> {
+        let (mut warnings, mut failure) = (Vec::new(), None);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line)? {
+                Self::Warning(warning) => warnings.push(warning),
+                Self::Failure(report) => failure = Some(report),
+            }
+        }
+        Ok((warnings, failure))
+    }
+}
 
 /// The reason of a failure: words, and the system's error where they came from one.
 #[derive(Clone, Debug)]
@@ -248,9 +299,11 @@ mod tests {
     fn a_report_reads_as_a_sentence_and_survives_the_gate() {
         let report = Report::new(StepName::Directory, "enter /data", Errno::EACCES).with_hint("let the user in");
         assert_eq!(report.message(), "cannot enter /data: permission denied");
-        assert_eq!(Report::decode(&report.encode()), Some(report.clone()));
-        assert_eq!(Report::decode(&report.encode()[1..]), None);
-        assert_eq!(Report::decode(b""), None);
+        let said = [Word::Warning("no luck".to_owned()).encode(), Word::Failure(report.clone()).encode()].concat();
+        assert_eq!(Word::decode(&said).unwrap(), (vec!["no luck".to_owned()], Some(report.clone())));
+        assert!(Word::decode(&said[1..]).is_err());
+        assert!(Word::decode(&said[..said.len() - 9]).is_err());
+        assert_eq!(Word::decode(b"").unwrap(), (vec![], None));
         assert!(!report.retry());
         assert!(Report::new(StepName::Exec, "run x", Errno::ETXTBSY).retry());
     }

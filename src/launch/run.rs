@@ -9,11 +9,12 @@ use std::process::ExitCode;
 
 use nix::sys::socket::{MsgFlags, send};
 
-use super::apply::carry_out;
+use super::apply::{Manner, carry_out};
 use super::environment::{Vars, unshield};
+use super::facts::Facts;
 use super::options::{self, Refusal};
 use super::plan::{explain, plan};
-use super::report::{NOT_STARTED, REPORTED, Report, StepName};
+use super::report::{NOT_STARTED, REPORTED, Report, StepName, Word};
 use super::spawn::{GATE, GO, Orders};
 use super::sys::{Linux, take_gate};
 
@@ -30,10 +31,12 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn under_supervisor(mut args: Vec<OsString>) -> ExitCode {
     let Ok(gate) = take_gate() else { return ExitCode::from(NOT_STARTED) };
     // The orders are read while the supervisor writes its record; nothing is changed before it says go.
-    let Some(Orders { skip, actions }) = wait_at(&gate) else { return ExitCode::from(NOT_STARTED) };
+    let Some(Orders { skip, force, actions }) = wait_at(&gate) else { return ExitCode::from(NOT_STARTED) };
     let command = args.split_off(skip.min(args.len()));
     let start: Vars = std::env::vars_os().map(|(key, value)| (unshield(key), value)).collect();
-    tell(&gate, &carry_out(&mut Linux, &actions, &command, start));
+    let mut warn = |warning: String| tell(&gate, &Word::Warning(warning));
+    let report = carry_out(&mut Linux, &actions, &command, start, Manner { force, warn: &mut warn });
+    tell(&gate, &Word::Failure(report));
     ExitCode::from(REPORTED)
 }
 
@@ -46,9 +49,9 @@ fn wait_at(gate: &UnixStream) -> Option<Orders> {
     (go == [GO]).then_some(orders)
 }
 
-/// Writes the report. If nobody is there to read it, there is nobody to tell.
-fn tell(gate: &UnixStream, report: &Report) {
-    let bytes = report.encode();
+/// Says something through the gate. If nobody is there to read it, there is nobody to tell.
+fn tell(gate: &UnixStream, word: &Word) {
+    let bytes = word.encode();
     let mut rest = bytes.as_slice();
     while let Ok(sent @ 1..) = send(gate.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
         rest = &rest[sent..];
@@ -66,17 +69,29 @@ fn alone(args: Vec<OsString>) -> ExitCode {
         Err(Refusal::Options(lines)) => return fail(StepName::Options.exit_code(), &lines),
         Err(mistake) => return fail(StepName::Options.exit_code(), &[mistake.to_string()]),
     };
-    let plan = plan(&request.options, &request.extras);
+    let planned = Facts::gather(&request.options, &request.extras)
+        .and_then(|facts| plan(&request.options, &request.extras, &facts));
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(report) => return fail_at(&report),
+    };
+    let mut warn = |warning: String| complain(&[format!("warning: {warning}")]);
+    plan.warnings.iter().cloned().for_each(&mut warn);
     if request.extras.explain {
         let command: Vec<_> = request.command.iter().map(|word| word.to_string_lossy()).collect();
-        let text = explain(&plan, &command.join(" "));
+        let text = explain(&plan.steps, &command.join(" "));
         return match io::stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let actions = plan.iter().map(|step| &step.action);
-    let report = carry_out(&mut Linux, actions, &request.command, std::env::vars_os().collect());
+    let actions = plan.steps.iter().map(|step| &step.action);
+    let manner = Manner { force: request.extras.force, warn: &mut warn };
+    fail_at(&carry_out(&mut Linux, actions, &request.command, std::env::vars_os().collect(), manner))
+}
+
+/// Says which step went wrong, and ends with its code.
+fn fail_at(report: &Report) -> ExitCode {
     let mut lines = vec![report.message()];
     lines.extend(report.hint().map(|hint| format!("  hint: {hint}")));
     fail(report.exit_code(), &lines)
@@ -84,10 +99,14 @@ fn alone(args: Vec<OsString>) -> ExitCode {
 
 /// Says what went wrong, and ends.
 fn fail(code: u8, lines: &[String]) -> ExitCode {
+    complain(lines);
+    ExitCode::from(code)
+}
+
+fn complain(lines: &[String]) {
     let mut text = String::new();
     for line in lines {
         text += &if line.starts_with(' ') { format!("{line}\n") } else { format!("daemonrun: {line}\n") };
     }
     let _ = io::stderr().write_all(text.as_bytes());
-    ExitCode::from(code)
 }

@@ -19,8 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnose::too_big;
 use super::environment::shield;
+use super::facts::Facts;
 use super::options;
 use super::plan::{Action, plan};
+use super::report::Report;
 
 /// The flag that tells a launcher that its standard input is a gate. It is always the first.
 pub(super) const GATE: &str = "--gate";
@@ -33,6 +35,8 @@ pub(super) const GO: u8 = b'g';
 pub(super) struct Orders {
     /// How many of its arguments are not the command's.
     pub(super) skip: usize,
+    /// Do without what cannot be enforced.
+    pub(super) force: bool,
     /// What to do.
     pub(super) actions: Vec<Action>,
 }
@@ -64,15 +68,18 @@ impl LaunchSpec {
         Self { command, ..self.clone() }
     }
 
-    /// The line that tells a launcher what to do.
-    pub(super) fn orders(&self) -> io::Result<Vec<u8>> {
+    /// The line that tells a launcher what to do, and what a person should know about it.
+    pub(super) fn orders(&self) -> Result<(Vec<u8>, Vec<String>), NotSpawned> {
         let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
         let words = self.argv().into_iter().skip(1).map(OsString::from).collect();
         let request = options::parse(words, true).map_err(|refusal| wrong(refusal.to_string()))?;
-        let actions = plan(&request.options, &request.extras).into_iter().map(|step| step.action).collect();
-        let mut line = serde_json::to_vec(&Orders { skip: self.flags.len() + 1, actions })?;
+        let facts = Facts::gather(&request.options, &request.extras)?;
+        let plan = plan(&request.options, &request.extras, &facts)?;
+        let actions = plan.steps.into_iter().map(|step| step.action).collect();
+        let orders = Orders { skip: self.flags.len() + 1, force: request.extras.force, actions };
+        let mut line = serde_json::to_vec(&orders).map_err(io::Error::from)?;
         line.push(b'\n');
-        Ok(line)
+        Ok((line, plan.warnings))
     }
 
     /// What is too big for an exec: already the launcher's, as it hands on arguments and environment as they are.
@@ -110,18 +117,31 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// Why there is no launcher.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSpawned {
+    /// The system did not start it, or, as `InvalidInput`, its flags make no sense.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What was asked for cannot be planned on this host.
+    #[error(transparent)]
+    Refused(#[from] Report),
+}
+
 /// A launcher that waits for its go byte. Dropping the gate unopened makes it leave without having done anything.
 #[derive(Debug)]
 pub struct Gate {
     /// The process, which is the app's main process later on.
     pub pid: i32,
+    /// What a person should know about the launch.
+    pub warnings: Vec<String>,
     socket: UnixStream,
 }
 
 /// Starts a launcher. Whoever calls has to reap the process; nothing here does. Flags that make no sense, or ask for what
 /// cannot be done, are an error of the kind `InvalidInput`, and start nothing.
-pub fn spawn(spec: &LaunchSpec, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Gate> {
-    let orders = spec.orders()?;
+pub fn spawn(spec: &LaunchSpec, stdout: OwnedFd, stderr: OwnedFd) -> Result<Gate, NotSpawned> {
+    let (orders, warnings) = spec.orders()?;
     let (socket, theirs) = UnixStream::pair()?;
     socket.set_nonblocking(true)?;
     // A plan is far smaller than the buffer of a socket; if it is not, this says so rather than wait.
@@ -141,7 +161,7 @@ pub fn spawn(spec: &LaunchSpec, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<
         io::ErrorKind::ArgumentListTooLong => io::Error::new(error.kind(), spec.too_big()),
         _ => error,
     })?;
-    Ok(Gate { pid: child.id() as i32, socket })
+    Ok(Gate { pid: child.id() as i32, warnings, socket })
 }
 
 impl Gate {
@@ -150,8 +170,8 @@ impl Gate {
         self.pid
     }
 
-    /// Lets the launcher go on. What arrives on the stream, which is nonblocking, is a [`super::Report`], or nothing:
-    /// end of file alone says that the app runs.
+    /// Lets the launcher go on. What arrives on the stream, which is nonblocking, is read by [`super::report::Word`]:
+    /// end of file without a failure says that the app runs.
     pub fn open(self) -> io::Result<UnixStream> {
         (&self.socket).write_all(&[GO])?;
         Ok(self.socket)
@@ -189,7 +209,7 @@ mod tests {
         let mut spec = spec();
         spec.flags.retain(|flag| !flag.contains('='));
         spec.flags.remove(2);
-        let line = spec.orders().unwrap();
+        let (line, _) = spec.orders().unwrap();
         assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
         assert!(!String::from_utf8_lossy(&line).contains("secret"));
         let orders: Orders = serde_json::from_slice(&line).unwrap();
@@ -204,7 +224,7 @@ mod tests {
             ("--private-tmp", "sandbox.private_tmp = true is not supported yet"),
         ] {
             let error = LaunchSpec { flags: vec![flag.to_owned()], ..spec() }.orders().unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(matches!(&error, NotSpawned::Io(error) if error.kind() == io::ErrorKind::InvalidInput));
             assert!(error.to_string().contains(why), "{error}");
         }
     }

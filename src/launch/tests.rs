@@ -17,12 +17,13 @@ use nix::errno::Errno;
 use nix::unistd::Uid;
 use proptest::prelude::*;
 
-use super::apply::carry_out;
+use super::apply::{Manner, carry_out};
 use super::environment::Vars;
+use super::facts::Facts;
 use super::fake::Fake;
 use super::options::{self, Refusal, Request};
 use super::plan::{Action, Step, explain, plan};
-use super::report::{Report, StepName};
+use super::report::{Report, StepName, Word};
 use super::spawn::{GATE, GO, LaunchSpec};
 
 fn request(flags: &[&str], gate: bool) -> Request {
@@ -32,7 +33,7 @@ fn request(flags: &[&str], gate: bool) -> Request {
 
 fn steps(flags: &[&str], gate: bool) -> Vec<Step> {
     let Request { options, extras, .. } = request(flags, gate);
-    plan(&options, &extras)
+    plan(&options, &extras, &Facts::default()).unwrap().steps
 }
 
 fn vars<const N: usize>(vars: [(&str, &str); N]) -> Vars {
@@ -41,8 +42,9 @@ fn vars<const N: usize>(vars: [(&str, &str); N]) -> Vars {
 
 /// Carries out what is asked for, with this environment to begin with.
 fn carry(sys: &mut Fake, request: &Request, start: Vars) -> Report {
-    let plan = plan(&request.options, &request.extras);
-    carry_out(sys, plan.iter().map(|step| &step.action), &request.command, start)
+    let plan = plan(&request.options, &request.extras, &Facts::default()).unwrap();
+    let manner = Manner { force: false, warn: &mut |warning| panic!("{warning}") };
+    carry_out(sys, plan.steps.iter().map(|step| &step.action), &request.command, start, manner)
 }
 
 /// The same, of flags under a supervisor.
@@ -142,7 +144,7 @@ proptest! {
     fn every_plan_keeps_the_order(chosen in proptest::sample::subsequence(FULL, 0..=FULL.len()), gate: bool) {
         let plan = steps(&chosen, gate);
         let at = |wanted: fn(&Action) -> bool| plan.iter().position(|step| wanted(&step.action));
-        let identity = at(|action| *action == Action::TakeIdentity);
+        let identity = at(|action| matches!(action, Action::TakeIdentity { .. }));
         let by_root = [StepName::Limits, StepName::Nice, StepName::OomScore, StepName::Streams, StepName::EnvFiles];
         let by_user = [StepName::Directory, StepName::EnvScript];
         for (position, step) in plan.iter().enumerate() {
@@ -354,13 +356,13 @@ fn real(flags: &[&str], command: &[&str]) -> Ended {
     let (mut output, stdout) = std::io::pipe().unwrap();
     let mut child = launcher.stdout(stdout).spawn().unwrap();
     drop(launcher);
-    gate.write_all(&spec.orders().unwrap()).unwrap();
+    gate.write_all(&spec.orders().unwrap().0).unwrap();
     gate.write_all(&[GO]).unwrap();
     let (mut bytes, mut text) = (Vec::new(), String::new());
     gate.read_to_end(&mut bytes).unwrap();
     output.read_to_string(&mut text).unwrap();
     child.wait().unwrap();
-    match Report::decode(&bytes) {
+    match Word::decode(&bytes).unwrap().1 {
         Some(report) => Ended::Failed(report),
         // The test program has announced its test before it became the command.
         None => Ended::Ran(text.split_once("@\n").map(|(_, text)| text.to_owned()).unwrap_or(text)),
@@ -483,7 +485,7 @@ fn without_a_go_nothing_happens() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("made");
     let spec = spec(&[], &["/usr/bin/touch", file.to_str().unwrap()]);
-    let orders = spec.orders().unwrap();
+    let orders = spec.orders().unwrap().0;
     // The supervisor dies before it has said anything, in the middle of a word, and just before it says go.
     for said in [&[], &orders[..20], &orders[..]] {
         let (mut launcher, mut gate) = launcher(&spec);

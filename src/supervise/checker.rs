@@ -19,7 +19,8 @@ use super::host::{Hands, Host, monotonic};
 use super::instance::LAUNCH_ID;
 use super::pidfd::{PidFd, start_time};
 use crate::config::values::Level;
-use crate::launch::{self, LaunchSpec, Report};
+use crate::launch::report::Word;
+use crate::launch::{self, LaunchSpec, NotSpawned};
 use crate::logs::events;
 
 /// The longest a hook may take.
@@ -189,6 +190,7 @@ async fn run(host: &Rc<Host>, mut spec: LaunchSpec, timeout: Duration) -> (End, 
     let started = start(host, &spec, launch_id);
     let (small, gate, output) = match started {
         Ok(started) => started,
+        Err(NotSpawned::Refused(report)) => return (End::NotStarted(report.message()), String::new()),
         Err(error) => return (End::NotStarted(format!("cannot start its launcher: {error}")), String::new()),
     };
     let mut kept = Vec::new();
@@ -203,8 +205,8 @@ async fn run(host: &Rc<Host>, mut spec: LaunchSpec, timeout: Duration) -> (End, 
     (end, String::from_utf8_lossy(&kept).trim().to_owned())
 }
 
-fn start(host: &Rc<Host>, spec: &LaunchSpec, launch_id: String) -> io::Result<(Small, launch::Gate, Receiver)> {
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+fn start(host: &Rc<Host>, spec: &LaunchSpec, launch_id: String) -> Result<(Small, launch::Gate, Receiver), NotSpawned> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
     let gate = launch::spawn(spec, writer.try_clone()?, writer)?;
     let pid = gate.pid();
     let pidfd = PidFd::open(pid)?;
@@ -221,11 +223,12 @@ async fn finish(small: &Small, gate: launch::Gate) -> End {
         Ok::<_, io::Error>(bytes)
     };
     match report.await {
-        Ok(bytes) if bytes.is_empty() => {}
-        Ok(bytes) => {
-            let why = Report::decode(&bytes).map_or("its launcher failed".to_owned(), |report| report.message());
-            return End::NotStarted(why);
-        }
+        Ok(bytes) => match Word::decode(&bytes) {
+            // What it goes without, the app goes without, and has said so.
+            Ok((_, None)) => {}
+            Ok((_, Some(report))) => return End::NotStarted(report.message()),
+            Err(_) => return End::NotStarted("its launcher failed".to_owned()),
+        },
         Err(error) => return End::NotStarted(format!("cannot talk to its launcher: {error}")),
     }
     match small.pidfd.ended().await {

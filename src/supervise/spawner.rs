@@ -19,7 +19,8 @@ use super::instance::{Instance, Setting};
 use super::pidfd::{PidFd, start_time};
 use super::record::{Record, Standing, Supervisor};
 use crate::config::values::Level;
-use crate::launch::{self, Report};
+use crate::launch::report::Word;
+use crate::launch::{self, NotSpawned, Report};
 
 /// How long to wait for word of how an adopted process ended: whoever is its parent has to reap it first, and some
 /// init processes take more than a second.
@@ -31,7 +32,7 @@ impl Spawner for Hands {
         Box::pin(async move { launch_app(&host, &app, awaited) })
     }
 
-    fn release(&self, app: &AppName, child: Child) -> LocalFuture<Result<(), StartFailure>> {
+    fn release(&self, app: &AppName, child: Child) -> LocalFuture<Result<Vec<String>, StartFailure>> {
         let (hands, app) = (self.clone(), app.clone());
         Box::pin(async move {
             let gate = hands.0.with(&app, |held| held.gate.take());
@@ -42,14 +43,14 @@ impl Spawner for Hands {
                 None => Err(lasting("its launcher is gone".to_owned())),
             };
             match report {
-                Ok(None) => {
+                Ok((warnings, None)) => {
                     write_pidfile(&hands.0, &app, child);
-                    Ok(())
+                    warnings.iter().for_each(|warning| hands.0.note_event(&app, Level::Warn, warning));
+                    Ok(warnings)
                 }
-                Ok(Some(report)) => {
+                Ok((_, Some(report))) => {
                     end_of(&hands.0, &app).await;
-                    let trouble = if report.retry() { Trouble::Passing } else { Trouble::Lasting };
-                    Err(StartFailure { trouble, message: report.message(), hint: report.hint() })
+                    Err(not_launched(&report))
                 }
                 Err(failure) => {
                     hands.kill(&app, child);
@@ -60,7 +61,7 @@ impl Spawner for Hands {
         })
     }
 
-    fn recover(&self, app: &AppName, child: Child) -> LocalFuture<Result<(), StartFailure>> {
+    fn recover(&self, app: &AppName, child: Child) -> LocalFuture<Result<Vec<String>, StartFailure>> {
         let (host, app) = (self.0.clone(), app.clone());
         let hands = self.clone();
         Box::pin(async move {
@@ -73,7 +74,7 @@ impl Spawner for Hands {
                 if ended {
                     let status = hands.watch(&app, child).await;
                     if !NOT_EXECUTED.contains(&status) {
-                        return Ok(()); // It was exec'ed, and has ended since: whoever watches it is told how.
+                        return Ok(Vec::new()); // It was exec'ed, and has ended since: whoever watches it is told how.
                     }
                     hands.reap(&app, child);
                     let message = "the supervisor died while it was being started".to_owned();
@@ -81,7 +82,7 @@ impl Spawner for Hands {
                 }
                 if is_launcher(child.pid) == Some(false) {
                     write_pidfile(&host, &app, child);
-                    return Ok(());
+                    return Ok(Vec::new());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -244,11 +245,17 @@ fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched,
     });
     warnings.extend(host.attach(app));
 
-    let gate = launch::spawn(&spec, out_writer, err_writer).map_err(|error| match error.kind() {
+    let gate = launch::spawn(&spec, out_writer, err_writer).map_err(|refusal| match refusal {
+        NotSpawned::Refused(report) => not_launched(&report),
         // What it refuses by itself it says in a whole sentence, and will refuse again.
-        io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong => lasting(error.to_string()),
-        _ => passing("start its launcher", error),
+        NotSpawned::Io(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong) =>
+        {
+            lasting(error.to_string())
+        }
+        NotSpawned::Io(error) => passing("start its launcher", error),
     })?;
+    warnings.extend(gate.warnings.iter().cloned());
     let pid = gate.pid();
     let child = Child { pid, start_time: start_time(pid).unwrap_or_default() };
     let pidfd = PidFd::open(pid).map_err(|error| passing("watch its launcher", error))?;
@@ -285,19 +292,22 @@ fn inode(fd: &OwnedFd) -> u64 {
     rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino)
 }
 
-/// Opens the gate and waits for the launcher's report; nothing means that it has exec'ed.
-async fn read_report(gate: launch::Gate) -> io::Result<Option<Report>> {
+/// A step of the launch that failed, or that this host cannot do.
+fn not_launched(report: &Report) -> StartFailure {
+    let trouble = if report.retry() { Trouble::Passing } else { Trouble::Lasting };
+    StartFailure { trouble, message: report.message(), hint: report.hint() }
+}
+
+/// Opens the gate and waits for the launcher's words; no failure among them means that it has exec'ed.
+async fn read_report(gate: launch::Gate) -> io::Result<(Vec<String>, Option<Report>)> {
     let mut stream = tokio::net::UnixStream::from_std(gate.open()?)?;
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes).await {
         // Killed with the go byte unread: its end tells the rest.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok((Vec::new(), None)),
         read => read?,
     };
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    Report::decode(&bytes).map(Some).ok_or_else(|| io::Error::other("its report cannot be understood"))
+    Word::decode(&bytes).map_err(|_| io::Error::other("its report cannot be understood"))
 }
 
 /// Waits for the end of an app's launcher, and reaps it.

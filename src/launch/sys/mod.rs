@@ -2,7 +2,12 @@
 //! see that nothing happens which was not planned.
 //!
 //! The only unsafe code of the launcher is below. Each method is one system call, or one habit around it; none decides
-//! anything.
+//! anything. What walls, capabilities and filters need is in files of their own: [`walls`], [`capabilities`] and
+//! [`filter`].
+
+pub mod capabilities;
+pub mod filter;
+pub mod walls;
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, OpenOptions};
@@ -24,8 +29,12 @@ use super::plan::Resource;
 use super::report::Report;
 use super::script;
 
+pub use capabilities::CapabilitySys;
+pub use filter::FilterSys;
+pub use walls::WallSys;
+
 /// What a launch asks of the kernel.
-pub trait Sys {
+pub trait Sys: WallSys + CapabilitySys + FilterSys {
     /// setsid(2).
     fn new_session(&mut self) -> nix::Result<()>;
     /// setpgid(0, 0).

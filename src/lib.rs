@@ -1,6 +1,6 @@
 //! A process supervisor for plain directories.
 //!
-//! The map. Imports go one way: `cli → supervise → control, logs, observe, launch → config, app → daemonctl_actors`.
+//! The map. Imports go one way: `cli → supervise, doctor → control, logs, observe, launch → config, app → daemonctl_actors`.
 //!
 //! - [`app`]: the apps root, names, and what an app's directory contains.
 //! - [`config`]: the options of an app, each declared once, and the layers their values come from.
@@ -9,6 +9,7 @@
 //! - [`control`]: what command line and supervisor say to each other, and the command line's end of the socket.
 //! - [`logs`]: where output and events go, and reading them back.
 //! - [`observe`]: what /proc tells, and tracing.
+//! - [`doctor`]: what this host can enforce, found out by trying.
 //! - [`cli`]: one file a command; the only place that prints or chooses an exit code.
 //!
 //! The supervision tree itself, which knows no file, flag or socket, is the crate `daemonctl-actors`.
@@ -17,6 +18,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod launch;
 pub mod logs;
 pub mod observe;

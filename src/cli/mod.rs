@@ -17,6 +17,7 @@ mod text;
 mod usage;
 mod viewer;
 
+mod doctor;
 mod kill;
 mod list;
 mod logs;
@@ -89,11 +90,11 @@ const COMMANDS: &[Entry] = &[
     verb::<logs::Logs>(),
     verb::<start_all::StartAll>(),
     verb::<stop_all::StopAll>(),
+    verb::<doctor::Doctor>(),
     later("config"),
     later("health"),
     later("why"),
     later("events"),
-    later("doctor"),
     later("init"),
     later("upgrade"),
     later("completions"),

@@ -26,6 +26,12 @@ impl Screen {
         Self { color: terminal && !dumb && !no_color, terminal, quiet }
     }
 
+    /// Columns of the terminal that results go to, if they go to one.
+    pub(super) fn width(&self) -> Option<usize> {
+        let size = if self.terminal { terminal_size::terminal_size() } else { None };
+        size.map(|(width, _)| usize::from(width.0))
+    }
+
     /// Prints what was asked for.
     pub(super) fn result(&self, text: &str) -> Result<(), CliError> {
         let mut out = io::stdout().lock();

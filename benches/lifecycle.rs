@@ -13,7 +13,7 @@ use daemonctl_actors::value::ExitStatus;
 fn decisions(criterion: &mut Criterion) {
     let policy = Policy::default();
     let again = Verdict::Again { after: Duration::ZERO };
-    let round = [Event::Executed, Event::Exited(ExitStatus::Code(1)), Event::Swept, Event::Judged(again)];
+    let round = [Event::Executed, Event::Exited(ExitStatus::Code(1).into()), Event::Swept, Event::Judged(again)];
     criterion.bench_function("lifecycle: exec, exit, sweep, restart", |bench| {
         let mut machine = Lifecycle::default();
         machine.step(Duration::ZERO, Event::Start, &policy.timing);
@@ -25,7 +25,8 @@ fn decisions(criterion: &mut Criterion) {
     });
     criterion.bench_function("restarts: one verdict", |bench| {
         let zero = Duration::ZERO;
-        let ending = Ending { status: Some(ExitStatus::Code(1)), cause: None, ran: zero, stable: zero };
+        let ending =
+            Ending { status: Some(ExitStatus::Code(1)), cause: None, ran: zero, stable: zero, out_of_memory: false };
         bench.iter(|| judge(&mut History::default(), black_box(&ending), None, &policy.restart, 0.5));
     });
 }

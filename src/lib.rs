@@ -9,12 +9,14 @@
 //! - [`control`]: what command line and supervisor say to each other, and the command line's end of the socket.
 //! - [`logs`]: where output and events go, and reading them back.
 //! - [`observe`]: what /proc tells, and tracing.
+//! - [`cgroup`]: control groups: where they can be made, what is written into them, what they tell.
 //! - [`doctor`]: what this host can enforce, found out by trying.
 //! - [`cli`]: one file a command; the only place that prints or chooses an exit code.
 //!
 //! The supervision tree itself, which knows no file, flag or socket, is the crate `daemonctl-actors`.
 
 pub mod app;
+pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod control;

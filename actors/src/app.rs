@@ -8,7 +8,7 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 use crate::cell::{Cell, Last, SharedCell, StartFailure, Trouble};
 use crate::health::{Health, Vitals};
 use crate::health_checker::{CheckFinished, CheckerLost, End, HealthChecker};
-use crate::lifecycle::{Effect, Event, Phase};
+use crate::lifecycle::{Effect, Event, Exit, Phase};
 use crate::ports::{Hook, Launched, LocalFuture, NOT_EXECUTED, Notice, Ports, Scope, Told};
 use crate::root::{ActorLost, AppEnded, AppRested, RootSupervisor};
 use crate::value::{AppName, ExitStatus, Moment, Signal};
@@ -247,7 +247,8 @@ impl App {
                 return app.event(Event::LaunchFailed, ctx);
             }
             // Recorded first, reaped second: a supervisor that dies in between leaves a status for its successor.
-            app.event(Event::Exited(status), ctx);
+            let out_of_memory = app.ports.spawner.ran_out_of_memory(&app.name, status);
+            app.event(Event::Exited(Exit { status, out_of_memory }), ctx);
             app.ports.spawner.reap(&app.name, child);
         }));
     }
@@ -290,7 +291,9 @@ impl App {
                 Some(told) => app.ports.checker.hook(&app.name, Hook::Stop, pid, Some(told)),
                 None => Box::pin(async {}), // What never ran has not stopped.
             };
-            hook.into_actor(app).map(|(), app: &mut Self, ctx: &mut Context<Self>| {
+            let cleared =
+                hook.into_actor(app).then(|(), app: &mut Self, _| app.ports.spawner.clear(&app.name).into_actor(app));
+            cleared.map(|(), app: &mut Self, ctx: &mut Context<Self>| {
                 app.cell.get_mut().child = None;
                 app.event(Event::Swept, ctx);
             })

@@ -54,6 +54,8 @@ pub trait Spawner {
     fn abandon(&self, app: &AppName, child: Child) -> LocalFuture<()>;
     /// Waits for the end of the main process, without reaping it.
     fn watch(&self, app: &AppName, child: Child) -> LocalFuture<ExitStatus>;
+    /// Whether an end like this is the kernel's answer to a memory limit that the app has reached.
+    fn ran_out_of_memory(&self, app: &AppName, status: ExitStatus) -> bool;
     /// Reaps it. Called after its end has been recorded.
     fn reap(&self, app: &AppName, child: Child);
     /// Sends a signal.
@@ -62,6 +64,8 @@ pub trait Spawner {
     fn kill(&self, app: &AppName, child: Child);
     /// Waits until nothing of the app is left, using force after `until`, and until its output has been collected.
     fn sweep(&self, app: &AppName, child: Option<Child>, until: Moment) -> LocalFuture<()>;
+    /// Removes what was kept of the run for its on-stop hook. The last thing that is done for it.
+    fn clear(&self, app: &AppName) -> LocalFuture<()>;
 }
 
 /// A hook of an app.

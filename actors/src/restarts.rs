@@ -123,6 +123,8 @@ pub fn judge(
 /// Whether an ending is a failure as far as the policy goes.
 fn is_failure(ending: &Ending, policy: &RestartPolicy) -> bool {
     match (ending.cause, ending.status) {
+        // Whatever code a shell makes of the death of its child.
+        _ if ending.out_of_memory => true,
         (Some(Cause::Unhealthy | Cause::Timeout), _) => true,
         (_, Some(ExitStatus::Code(code))) => !policy.success.contains(&code),
         (_, Some(ExitStatus::Signal { .. } | ExitStatus::Unknown) | None) => true,
@@ -157,7 +159,7 @@ mod tests {
     }
 
     fn exit(status: ExitStatus) -> Ending {
-        Ending { status: Some(status), cause: None, ran: SECOND, stable: SECOND }
+        Ending { status: Some(status), cause: None, ran: SECOND, stable: SECOND, out_of_memory: false }
     }
 
     #[test]
@@ -210,7 +212,8 @@ mod tests {
 
     #[test]
     fn what_never_could_be_executed_is_not_tried_again_but_what_could_is() {
-        let never = Ending { status: None, cause: None, ran: Duration::ZERO, stable: Duration::ZERO };
+        let never =
+            Ending { status: None, cause: None, ran: Duration::ZERO, stable: Duration::ZERO, out_of_memory: false };
         let (mut history, policy) = (History::default(), policy(When::Always));
         let verdict = judge(&mut history, &never, Some(LaunchFault::Lasting), &policy, 0.5);
         assert_eq!(verdict, Verdict::Leave(Rest::Failed));

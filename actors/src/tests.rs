@@ -92,6 +92,14 @@ impl Spawner for Script {
         Box::pin(async {})
     }
 
+    fn clear(&self, _: &AppName) -> LocalFuture<()> {
+        Box::pin(async {})
+    }
+
+    fn ran_out_of_memory(&self, _: &AppName, status: ExitStatus) -> bool {
+        status == ExitStatus::Code(137)
+    }
+
     fn watch(&self, _: &AppName, child: Child) -> LocalFuture<ExitStatus> {
         let (end, ended) = oneshot::channel();
         let world = self.0.clone();

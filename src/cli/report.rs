@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::grid::{Cell, grid, paint};
 use super::screen::{health_style, state, state_style};
 use super::text;
-use crate::control::status::{AppStatus, Health, LastExit};
+use crate::control::status::{AppStatus, Health, LastExit, LimitStatus};
 use crate::observe::processes::{Process, Snapshot, Tree};
+use crate::observe::resources::{Resources, Usage};
 
 /// The version of the JSON form. A change that could break a reader gets a new one.
 const SCHEMA_VERSION: u32 = 1;
@@ -19,13 +20,19 @@ const SCHEMA_VERSION: u32 = 1;
 pub(super) struct Seen {
     pub(super) status: AppStatus,
     pub(super) processes: Option<Tree>,
+    pub(super) resources: Option<Resources>,
 }
 
 impl Seen {
     /// Finds the processes of an app in a snapshot.
     pub(super) fn new(status: AppStatus, snapshot: &Snapshot) -> Self {
         let processes = status.pid.and_then(|pid| snapshot.tree(pid));
-        Self { status, processes }
+        Self { status, processes, resources: None }
+    }
+
+    /// Looks at what those processes use.
+    pub(super) fn measure(&mut self) {
+        self.resources = self.processes.as_ref().map(|tree| Resources::of(tree, &self.status.limits));
     }
 }
 
@@ -82,6 +89,7 @@ pub(super) fn block(app: &AppStatus, now: f64, color: bool) -> String {
         ("retry", app.retry_in.map(|left| format!("in {}", text::seconds(left)))),
         ("last exit", app.last_exit.as_ref().map(|exit| last_exit(exit, now))),
         ("note", app.note.clone()),
+        ("limits", (!app.limits.is_empty()).then(|| limits(&app.limits))),
         ("supervisor", app.supervisor.map(|pid| supervisor(pid, app.mode.as_deref()))),
         ("stdout", app.stdout.clone()),
         ("stderr", app.stderr.clone()),
@@ -114,6 +122,53 @@ fn since(at: f64, uptime: Option<f64>) -> String {
 
 fn supervisor(pid: i32, mode: Option<&str>) -> String {
     mode.map_or_else(|| format!("pid {pid}"), |mode| format!("pid {pid} ({mode})"))
+}
+
+/// `memory 64M: cgroup v1, cpu 20%: cgroup v1`.
+fn limits(limits: &[LimitStatus]) -> String {
+    let text = |limit: &LimitStatus| format!("{} {}: {}", limit.limit, limit.asked, limit.held_by);
+    limits.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// What an app uses, one kind a line.
+pub(super) fn resources(used: &Resources) -> String {
+    let optional = |value: Option<u64>| value.map_or("unknown".to_owned(), text::bytes);
+    let files = match (used.open_files, used.open_files_most) {
+        (Some(all), Some(most)) => {
+            let of = used.open_files_limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
+            format!("{all}, {most}{of} in one process")
+        }
+        _ => "unknown".to_owned(),
+    };
+    let mut facts = vec![
+        (
+            "memory",
+            format!(
+                "{} resident, {} proportional, {} virtual",
+                text::bytes(used.memory_bytes),
+                optional(used.memory_proportional_bytes),
+                text::bytes(used.memory_virtual_bytes)
+            ),
+        ),
+        ("cpu", format!("{} since start, {} in all", text::percent(used.cpu_percent), text::seconds(used.cpu_seconds))),
+        ("threads", format!("{} in {}", used.threads, text::processes(used.processes as usize))),
+        ("open files", files),
+        ("storage", format!("{} read, {} written", optional(used.read_bytes), optional(used.written_bytes))),
+    ];
+    facts.extend(used.limits.iter().map(|usage| ("limit", usage_text(usage))));
+    facts.iter().map(|(name, fact)| format!("  {name:<10}  {fact}\n")).collect()
+}
+
+/// `memory 12M of 64M: cgroup v1`.
+fn usage_text(usage: &Usage) -> String {
+    let LimitStatus { limit, asked, held_by, .. } = &usage.limit;
+    let used = usage.used.map_or("unknown".to_owned(), |used| match limit.as_str() {
+        "memory" => text::bytes(used as u64),
+        "cpu" => text::percent(used),
+        _ => format!("{used}"),
+    });
+    let waited = usage.throttled_seconds.map(|waited| format!(", held back for {}", text::seconds(waited)));
+    format!("{limit} {used} of {asked}: {held_by}{}", waited.unwrap_or_default())
 }
 
 fn restarts(app: &AppStatus) -> String {
@@ -165,7 +220,7 @@ pub(super) fn list(apps: &[Seen], long: bool, color: bool) -> String {
     grid(&rows, color)
 }
 
-fn listed(Seen { status: app, processes }: &Seen, long: bool) -> Vec<Cell> {
+fn listed(Seen { status: app, processes, .. }: &Seen, long: bool) -> Vec<Cell> {
     let mut row: Vec<Cell> = vec![
         app.name.as_str().into(),
         Cell::styled(app.state.as_str(), state_style(app.state)),
@@ -198,6 +253,8 @@ struct Status<'a> {
     status: &'a AppStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Vec<Row<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<&'a Resources>,
 }
 
 #[derive(Serialize)]
@@ -226,12 +283,17 @@ pub(super) fn status_json(apps: &[Seen]) -> String {
         flatten(tree, &mut rows);
         rows
     };
-    json(apps.iter().map(|app| Status { status: &app.status, processes: app.processes.as_ref().map(rows) }).collect())
+    let told = apps.iter().map(|Seen { status, processes, resources }| Status {
+        status,
+        processes: processes.as_ref().map(rows),
+        resources: resources.as_ref(),
+    });
+    json(told.collect())
 }
 
 /// `list --json`.
 pub(super) fn list_json(apps: &[Seen]) -> String {
-    let listed = apps.iter().map(|Seen { status, processes }| Listed {
+    let listed = apps.iter().map(|Seen { status, processes, .. }| Listed {
         status,
         memory_bytes: processes.as_ref().map(Tree::memory),
         cpu_percent: processes.as_ref().map(|tree| tenth(tree.cpu())),
@@ -342,7 +404,7 @@ mod tests {
 
     fn seen() -> Vec<Seen> {
         let tree = |app: &AppStatus| (app.pid == Some(2231)).then(tree);
-        every().into_iter().map(|status| Seen { processes: tree(&status), status }).collect()
+        every().into_iter().map(|status| Seen { processes: tree(&status), resources: None, status }).collect()
     }
 
     #[test]
@@ -353,6 +415,47 @@ mod tests {
     #[test]
     fn a_block_says_everything() {
         insta::assert_snapshot!(format!("{}\n{}", block(&web(), NOW, false), block(&crash(), NOW, false)));
+    }
+
+    #[test]
+    fn what_is_used_is_told_against_what_is_allowed() {
+        let limit = |limit: &str, asked: &str, held_by: &str| LimitStatus {
+            limit: limit.into(),
+            asked: asked.into(),
+            held_by: held_by.into(),
+            group: None,
+        };
+        let usage = |limit, used, throttled_seconds| Usage { limit, used, throttled_seconds };
+        let limits = [
+            limit("memory", "64M", "cgroup v1"),
+            limit("cpu", "20%", "cgroup v2"),
+            limit("processes", "20", "rlimit (stand-in)"),
+        ];
+        let app = AppStatus { limits: limits.to_vec(), ..web() };
+        let [memory, cpu, processes] = limits;
+        let used = Resources {
+            processes: 2,
+            memory_bytes: 12 << 20,
+            memory_proportional_bytes: Some(9 << 20),
+            memory_virtual_bytes: 3 << 30,
+            cpu_percent: 12.34,
+            cpu_seconds: 75.5,
+            threads: 5,
+            open_files: Some(20),
+            open_files_most: Some(16),
+            open_files_limit: Some(1024),
+            read_bytes: Some(4096),
+            written_bytes: None,
+            limits: vec![
+                usage(memory, Some(f64::from(13 << 20)), None),
+                usage(cpu, Some(12.34), Some(3.25)),
+                usage(processes, None, None),
+            ],
+        };
+        let nobody = Resources { open_files: None, limits: Vec::new(), ..used.clone() };
+        let seen = Seen { status: app, processes: None, resources: Some(used.clone()) };
+        let told = [resources(&used), resources(&nobody), block(&seen.status, NOW, false), status_json(&[seen])];
+        insta::assert_snapshot!(told.join("\n"));
     }
 
     #[test]

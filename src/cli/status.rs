@@ -11,7 +11,7 @@ use super::error::{self, CliError};
 use super::report::{self, Seen};
 use super::session::{Session, never_started};
 use crate::control::status::{AppStatus, State};
-use crate::observe::processes::Snapshot;
+use crate::observe::processes::{Snapshot, Tree};
 
 #[derive(Args, Debug)]
 pub(super) struct Status {
@@ -27,6 +27,9 @@ pub(super) struct Status {
     /// The processes of each app
     #[arg(short, long)]
     processes: bool,
+    /// What each app uses: memory, processor time, files, and how much of its limits
+    #[arg(short, long)]
+    resources: bool,
     /// The same as JSON
     #[arg(long)]
     json: bool,
@@ -34,8 +37,6 @@ pub(super) struct Status {
     watch: bool,
     #[arg(long, hide = true, value_name = "SEC")]
     refresh: Option<String>,
-    #[arg(long, hide = true)]
-    resources: bool,
     #[arg(long, hide = true)]
     health: bool,
 }
@@ -49,23 +50,26 @@ The exit code is 3 when an app that was named is not running.
 Examples:
   daemonctl status web
   daemonctl status -l -p web
+  daemonctl status --resources
   daemonctl status --json | jq '.apps[].state'";
 
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
-        let later = [
-            (self.watch, "--watch"),
-            (self.refresh.is_some(), "--refresh"),
-            (self.resources, "--resources"),
-            (self.health, "--health"),
-        ];
+        let later = [(self.watch, "--watch"), (self.refresh.is_some(), "--refresh"), (self.health, "--health")];
         session.refuse("status", &later)?;
         let apps = self.find(session)?;
         if apps.is_empty() && !self.json {
             session.screen.note("no app has been started; daemonctl list shows those there are");
         }
-        let snapshot = if self.processes { snapshot()? } else { Snapshot::default() };
+        let looks = self.processes || self.resources;
+        let snapshot = if looks { snapshot()? } else { Snapshot::default() };
         let mut seen: Vec<Seen> = apps.into_iter().map(|app| Seen::new(app, &snapshot)).collect();
-        seen.iter_mut().filter_map(|app| app.processes.as_mut()).for_each(|tree| tree.read_commands());
+        if self.resources {
+            seen.iter_mut().for_each(Seen::measure);
+        }
+        match self.processes {
+            true => seen.iter_mut().filter_map(|app| app.processes.as_mut()).for_each(Tree::read_commands),
+            false => seen.iter_mut().for_each(|app| app.processes = None),
+        }
         session.screen.result(&self.render(&seen, session.screen.color))?;
         let good = self.apps.is_empty() || seen.iter().all(|app| app.status.state == State::Running);
         Ok(ExitCode::from(if good { 0 } else { error::NOT_RUNNING }))
@@ -96,16 +100,17 @@ impl Status {
         if self.json {
             return report::status_json(apps);
         }
-        if !self.long && !self.processes {
+        if !self.long && !self.processes && !self.resources {
             let apps: Vec<_> = apps.iter().map(|app| app.status.clone()).collect();
             return report::lines(&apps, now(), color);
         }
         let mut told = Vec::new();
-        for Seen { status, processes } in apps {
+        for Seen { status, processes, resources } in apps {
             let mut text = match self.long {
                 true => report::block(status, now(), color),
                 false => report::lines(std::slice::from_ref(status), now(), color),
             };
+            text.push_str(&resources.as_ref().map(report::resources).unwrap_or_default());
             text.push_str(&processes.as_ref().map(|tree| report::processes(tree, color)).unwrap_or_default());
             told.push(text);
         }

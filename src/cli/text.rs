@@ -54,6 +54,11 @@ pub(super) fn moment(at: f64) -> String {
     text.replacen('T', " ", 1).replace('Z', " UTC")
 }
 
+/// `1 process`, `2 processes`.
+pub(super) fn processes(number: usize) -> String {
+    format!("{number} {}", if number == 1 { "process" } else { "processes" })
+}
+
 /// `1 app`, `2 apps`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })

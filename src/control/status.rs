@@ -110,6 +110,22 @@ pub struct AppStatus {
     pub supervisor: Option<i32>,
     /// `background` or `run`, the supervisor's kind.
     pub mode: Option<String>,
+    /// Its limits of memory, processor time and processes, and what holds them.
+    #[serde(default)]
+    pub limits: Vec<LimitStatus>,
+}
+
+/// A limit of an app, and what holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LimitStatus {
+    /// `memory`, `cpu` or `processes`.
+    pub limit: String,
+    /// Its value, as people write it.
+    pub asked: String,
+    /// `cgroup v1`, `cgroup v2`, `rlimit (stand-in)` or `not enforced (--force)`.
+    pub held_by: String,
+    /// The directory of the control group that holds it.
+    pub group: Option<String>,
 }
 
 impl AppStatus {
@@ -137,6 +153,7 @@ impl AppStatus {
             events: None,
             supervisor: None,
             mode: None,
+            limits: Vec::new(),
         }
     }
 
@@ -158,7 +175,7 @@ pub struct LastExit {
     pub signal: Option<String>,
     /// Whether the kernel wrote a core dump.
     pub core: bool,
-    /// Why it ended: stopped, exited, unhealthy, timeout or failed.
+    /// Why it ended: stopped, exited, oom-killed, unhealthy, timeout or failed.
     pub reason: String,
     /// When.
     pub at: f64,

@@ -94,6 +94,14 @@ impl Sys for Fake {
         Ok(self.call(format!("write {path} {text}"))?)
     }
 
+    fn make_dir(&mut self, path: &Path) -> io::Result<()> {
+        Ok(self.call(format!("mkdir {}", path.display()))?)
+    }
+
+    fn remove_empty_dirs(&mut self, parent: &Path, prefix: &str) {
+        let _ = self.call(format!("rmdir {}/{prefix}*", parent.display()));
+    }
+
     fn no_input(&mut self) -> io::Result<()> {
         Ok(self.call("stdin /dev/null")?)
     }

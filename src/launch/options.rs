@@ -9,6 +9,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde::{Deserialize, Serialize};
 
+use super::limits::Join;
 use super::report::StepName;
 use crate::config::{Options, table};
 
@@ -34,6 +35,8 @@ pub struct Extras {
     pub force: bool,
     /// Name of the process's control group, below that of the caller.
     pub group: Option<String>,
+    /// The control groups of the app this process belongs to.
+    pub joined: Option<Join>,
     /// Enter the namespaces of this process instead of making new ones.
     pub enter: Option<Entered>,
     /// Directories that a private /tmp leaves visible.
@@ -157,6 +160,7 @@ fn extras(matches: &mut ArgMatches, gate: bool) -> Extras {
         explain: matches.get_flag("explain"),
         force: matches.get_flag("force"),
         group: matches.remove_one("cgroup"),
+        joined: None,
         enter: matches.remove_one("enter"),
         keep: matches.remove_many("keep").into_iter().flatten().collect(),
         hide: matches.remove_many("hide").into_iter().flatten().collect(),

@@ -13,7 +13,7 @@ use super::capabilities::{self, Sets};
 use super::facts::Facts;
 use super::filter::{self, Program};
 use super::firejail;
-use super::limits::{self, Join};
+use super::limits::{self, Held, Join};
 use super::options::{Extras, Variable};
 use super::report::{Report, StepName};
 use super::walls::{self, Domain, Wall};
@@ -132,6 +132,10 @@ pub enum Resource {
     Core,
     /// RLIMIT_STACK.
     Stack,
+    /// RLIMIT_AS.
+    AddressSpace,
+    /// RLIMIT_NPROC.
+    Processes,
 }
 
 /// The value that stands for no limit.
@@ -144,6 +148,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is not as asked for: a stand-in, or, with `--force`, what goes without.
     pub warnings: Vec<String>,
+    /// What holds the limits of memory, processor time and processes.
+    pub held: Vec<Held>,
     force: bool,
 }
 
@@ -253,6 +259,8 @@ impl fmt::Display for Resource {
             Self::OpenFiles => "open file limit",
             Self::Core => "core dump limit",
             Self::Stack => "stack limit",
+            Self::AddressSpace => "address space limit",
+            Self::Processes => "limit of the user's processes",
         })
     }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::diagnose::too_big;
 use super::environment::shield;
 use super::facts::Facts;
+use super::limits::{Held, Join};
 use super::options;
 use super::plan::{Action, plan};
 use super::report::Report;
@@ -50,6 +51,22 @@ pub struct LaunchSpec {
     pub command: Vec<String>,
     /// The environment that `daemonrun` is started in, and hands on as its flags say.
     pub environment: BTreeMap<String, String>,
+    /// The control groups of the app, which a hook or check enters as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+}
+
+/// What was planned of a launch.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// The line that tells the launcher what to do.
+    pub(super) line: Vec<u8>,
+    /// What a person should know about it.
+    pub(super) warnings: Vec<String>,
+    /// The control groups it enters.
+    pub(super) join: Option<Join>,
+    /// What holds its limits.
+    pub(super) held: Vec<Held>,
 }
 
 impl LaunchSpec {
@@ -68,18 +85,23 @@ impl LaunchSpec {
         Self { command, ..self.clone() }
     }
 
-    /// The line that tells a launcher what to do, and what a person should know about it.
-    pub(super) fn orders(&self) -> Result<(Vec<u8>, Vec<String>), NotSpawned> {
+    /// What a launcher is told to do, and what others should know about it.
+    pub(super) fn orders(&self) -> Result<Planned, NotSpawned> {
         let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
         let words = self.argv().into_iter().skip(1).map(OsString::from).collect();
-        let request = options::parse(words, true).map_err(|refusal| wrong(refusal.to_string()))?;
+        let mut request = options::parse(words, true).map_err(|refusal| wrong(refusal.to_string()))?;
+        request.extras.joined.clone_from(&self.join);
         let facts = Facts::gather(&request.options, &request.extras)?;
         let plan = plan(&request.options, &request.extras, &facts)?;
-        let actions = plan.steps.into_iter().map(|step| step.action).collect();
+        let actions: Vec<Action> = plan.steps.into_iter().map(|step| step.action).collect();
+        let join = actions.iter().find_map(|action| match action {
+            Action::Join(join) => Some(join.clone()),
+            _ => None,
+        });
         let orders = Orders { skip: self.flags.len() + 1, force: request.extras.force, actions };
         let mut line = serde_json::to_vec(&orders).map_err(io::Error::from)?;
         line.push(b'\n');
-        Ok((line, plan.warnings))
+        Ok(Planned { line, warnings: plan.warnings, join, held: plan.held })
     }
 
     /// What is too big for an exec: already the launcher's, as it hands on arguments and environment as they are.
@@ -135,17 +157,21 @@ pub struct Gate {
     pub pid: i32,
     /// What a person should know about the launch.
     pub warnings: Vec<String>,
+    /// The control groups it will enter.
+    pub join: Option<Join>,
+    /// What holds its limits.
+    pub held: Vec<Held>,
     socket: UnixStream,
 }
 
 /// Starts a launcher. Whoever calls has to reap the process; nothing here does. Flags that make no sense, or ask for what
 /// cannot be done, are an error of the kind `InvalidInput`, and start nothing.
 pub fn spawn(spec: &LaunchSpec, stdout: OwnedFd, stderr: OwnedFd) -> Result<Gate, NotSpawned> {
-    let (orders, warnings) = spec.orders()?;
+    let Planned { line, warnings, join, held } = spec.orders()?;
     let (socket, theirs) = UnixStream::pair()?;
     socket.set_nonblocking(true)?;
     // A plan is far smaller than the buffer of a socket; if it is not, this says so rather than wait.
-    (&socket).write_all(&orders)?;
+    (&socket).write_all(&line)?;
     // Nothing that would make the standard library fork in place of posix_spawn: no pre_exec, no uid, no gid.
     let started = Command::new("/proc/self/exe")
         .arg0("daemonrun")
@@ -161,7 +187,7 @@ pub fn spawn(spec: &LaunchSpec, stdout: OwnedFd, stderr: OwnedFd) -> Result<Gate
         io::ErrorKind::ArgumentListTooLong => io::Error::new(error.kind(), spec.too_big()),
         _ => error,
     })?;
-    Ok(Gate { pid: child.id() as i32, warnings, socket })
+    Ok(Gate { pid: child.id() as i32, warnings, join, held, socket })
 }
 
 impl Gate {
@@ -189,6 +215,7 @@ mod tests {
                 .into(),
             command: ["/srv/my app/run", "it's", "", "a=b", "$x"].map(str::to_owned).into(),
             environment: BTreeMap::from([("TOKEN".to_owned(), "secret".to_owned())]),
+            join: None,
         }
     }
 
@@ -209,7 +236,7 @@ mod tests {
         let mut spec = spec();
         spec.flags.retain(|flag| !flag.contains('='));
         spec.flags.remove(2);
-        let (line, _) = spec.orders().unwrap();
+        let line = spec.orders().unwrap().line;
         assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
         assert!(!String::from_utf8_lossy(&line).contains("secret"));
         let orders: Orders = serde_json::from_slice(&line).unwrap();

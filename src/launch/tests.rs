@@ -288,7 +288,6 @@ fn a_name_is_looked_up_in_the_path_of_the_app() {
 fn what_is_not_built_is_refused() {
     for (flag, line) in [
         ("--private-tmp", "sandbox.private_tmp = true is not supported yet"),
-        ("--memory-limit=1G", "limits.memory_limit = 1G is not supported yet"),
         ("--foreground", "--foreground is not supported yet"),
         ("-d", "--daemon is not supported yet"),
     ] {
@@ -324,7 +323,7 @@ fn the_launcher_itself() {
 /// What a supervisor would launch.
 fn spec(flags: &[&str], command: &[&str]) -> LaunchSpec {
     let words = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
-    LaunchSpec { flags: words(flags), command: words(command), environment: BTreeMap::new() }
+    LaunchSpec { flags: words(flags), command: words(command), environment: BTreeMap::new(), join: None }
 }
 
 /// The launcher of that, and the gate it will wait at.
@@ -356,7 +355,7 @@ fn real(flags: &[&str], command: &[&str]) -> Ended {
     let (mut output, stdout) = std::io::pipe().unwrap();
     let mut child = launcher.stdout(stdout).spawn().unwrap();
     drop(launcher);
-    gate.write_all(&spec.orders().unwrap().0).unwrap();
+    gate.write_all(&spec.orders().unwrap().line).unwrap();
     gate.write_all(&[GO]).unwrap();
     let (mut bytes, mut text) = (Vec::new(), String::new());
     gate.read_to_end(&mut bytes).unwrap();
@@ -485,7 +484,7 @@ fn without_a_go_nothing_happens() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("made");
     let spec = spec(&[], &["/usr/bin/touch", file.to_str().unwrap()]);
-    let orders = spec.orders().unwrap().0;
+    let orders = spec.orders().unwrap().line;
     // The supervisor dies before it has said anything, in the middle of a word, and just before it says go.
     for said in [&[], &orders[..20], &orders[..]] {
         let (mut launcher, mut gate) = launcher(&spec);

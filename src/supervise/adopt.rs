@@ -14,7 +14,6 @@ use daemonctl_actors::cell::Cell;
 use daemonctl_actors::lifecycle::Phase;
 use daemonctl_actors::value::{AppName, ExitStatus};
 
-use super::family;
 use super::host::{Host, Process};
 use super::lock;
 use super::record::{Record, Standing};
@@ -74,10 +73,11 @@ fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>,
     let process = match (record.standing(&host.boot_id), record.cell.child) {
         (Standing::Alive(pidfd), Some(child)) => {
             // Whatever had this pid before and was reaped, it was not this process.
-            Some(Process { child, pidfd: Some(pidfd), ours: false, status: None })
+            Some(Process::new(child, Some(pidfd)))
         }
         (Standing::Gone, Some(child)) => {
-            Some(Process { child, pidfd: None, ours: false, status: handover.exits.get(&child.pid).copied() })
+            let status = handover.exits.get(&child.pid).copied();
+            Some(Process { status, ..Process::new(child, None) })
         }
         (_, None) | (Standing::Absent, _) => None,
     };
@@ -106,7 +106,7 @@ fn reopen(host: &Rc<Host>, name: &AppName, cell: &Cell) {
     let verified =
         host.with(name, |held| held.process.as_ref().filter(|process| process.pidfd.is_some()).map(|p| p.child));
     let mut writers: Vec<i32> = verified.iter().map(|child| child.pid).collect();
-    writers.extend(host.search(name, cell.child, family::members).iter().map(|member| member.pid));
+    writers.extend(host.members(name, cell.child).iter().map(|member| member.pid));
     let find = |inode| writers.iter().find_map(|pid| reader(*pid, inode));
     if let (Some(out), Some(err)) = (find(out), find(err)) {
         host.keep(&format!("out:{name}"), &out);

@@ -130,6 +130,7 @@ pub fn reason(told: &Told) -> &'static str {
         (Some(Cause::Timeout), ..) => "timeout",
         (Some(Cause::Asked), ..) => "stopped",
         (None, None, _) => "failed",
+        (None, Some(_), _) if told.ending.out_of_memory => "oom-killed",
         (None, Some(_), Want::Up | Want::Down | Want::Again { .. }) => "exited",
     }
 }

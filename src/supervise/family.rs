@@ -32,6 +32,7 @@ pub struct Search<'a> {
 /// What /proc/PID/stat tells.
 struct Stat {
     zombie: bool,
+    parent: i32,
     group: i32,
     session: i32,
     start_time: u64,
@@ -94,6 +95,16 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// A process and those it descends from.
+pub(super) fn ancestors(pid: i32) -> impl Iterator<Item = i32> {
+    std::iter::successors(Some(pid), |pid| stat(*pid).map(|stat| stat.parent).filter(|parent| *parent > 0))
+}
+
+/// Whether a process has not ended.
+pub(super) fn is_living(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| !stat.zombie)
+}
+
 fn all() -> Vec<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
@@ -105,6 +116,7 @@ fn stat(pid: i32) -> Option<Stat> {
     let number = |index: usize| fields.get(index)?.parse::<i32>().ok();
     Some(Stat {
         zombie: matches!(fields.first(), Some(&"Z" | &"X")),
+        parent: number(1)?,
         group: number(2)?,
         session: number(3)?,
         start_time: fields.get(19)?.parse().ok()?,

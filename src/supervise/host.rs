@@ -90,6 +90,17 @@ pub struct Process {
     pub ours: bool,
     /// How it ended, where the keeper told.
     pub status: Option<ExitStatus>,
+    /// Whether it was sent SIGKILL from here.
+    pub killed: bool,
+    /// Whether it was found to have been killed for want of memory.
+    pub out_of_memory: bool,
+}
+
+impl Process {
+    /// A process of which nothing more is known.
+    pub fn new(child: Child, pidfd: Option<PidFd>) -> Self {
+        Self { child, pidfd, ours: false, status: None, killed: false, out_of_memory: false }
+    }
 }
 
 /// A handle to the host that implements the tree's ports.

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::runtime::RootDir;
 use crate::app::{App, AppError, Root, Script};
-use crate::config::values::{Level, Restart};
+use crate::cgroup::Group;
+use crate::config::values::{Level, Restart, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
+use crate::launch::limits::{self, Held};
 use crate::launch::{LaunchSpec, environment};
 
 /// The variable that marks every process of one run.
@@ -67,6 +69,9 @@ pub struct Instance {
     pub outlived_keeper: bool,
     /// The inodes of its output pipes, by which they are found again in /proc when nobody else holds them.
     pub pipes: (u64, u64),
+    /// What holds its limits of memory, processor time and processes.
+    #[serde(default)]
+    pub limits: Vec<Held>,
 }
 
 /// Which signals `run` passes on to an app.
@@ -133,10 +138,16 @@ impl Instance {
         Ok((Self::build(app, &options, at)?, policy, warnings))
     }
 
+    /// The memory that its control group lets it use.
+    pub fn memory_limit(&self) -> Option<Size> {
+        self.launch.join.as_ref()?.groups.iter().find_map(Group::memory_limit).map(Size)
+    }
+
     /// Whether another run is launched in the same way: everything is equal but what every run has of its own.
     pub fn is_launched_like(&self, other: &Self) -> bool {
         let mut same = other.clone();
         (same.launch_id, same.pipes, same.outlived_keeper) = (self.launch_id.clone(), self.pipes, self.outlived_keeper);
+        (same.launch.join, same.limits) = (self.launch.join.clone(), self.limits.clone());
         if let Some(id) = self.launch.environment.get(LAUNCH_ID) {
             same.launch.environment.insert(LAUNCH_ID.to_owned(), id.clone());
         }
@@ -183,6 +194,7 @@ impl Instance {
             },
             outlived_keeper: false,
             pipes: (0, 0),
+            limits: Vec::new(),
             app,
         })
     }
@@ -221,10 +233,17 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
         flags.push(format!("--env-file={}", file.display()));
     }
     flags.extend(set.keys().map(|key| format!("--env={key}")));
+    if at.asked.ask.force {
+        flags.push("--force".to_owned());
+    }
+    if limits::needs_groups(options) {
+        // With a prefix: an app may be called like a file that every control group has.
+        flags.push(format!("--cgroup=daemonctl-{}/app-{}", at.root.id(), app.name()));
+    }
 
     let mut inherited = environment::inherit(&at.asked.environment);
     inherited.extend(set);
-    Ok(LaunchSpec { flags, command, environment: inherited })
+    Ok(LaunchSpec { flags, command, environment: inherited, join: None })
 }
 
 /// The directory an app starts in unless it is told otherwise: its run script's.

@@ -10,6 +10,7 @@
 //! - [`keeper`] and [`link`]: the process that outlives a supervisor, and the words the two exchange.
 //! - [`record`]: what is written of an app, so that it can be taken over; [`adopt`] does so.
 //! - [`pidfd`] and [`family`]: processes without the danger of mistaking one for another.
+//! - [`groups`]: the control groups of a run: who is in them, what they counted, their beginning and end.
 //! - [`nofile`]: the limit of open files, which is raised for ourselves and not for apps.
 //! - [`host`]: what a supervisor holds; [`spawner`], [`checker`] and [`sink`] are the tree's ports into it.
 //! - [`server`]: the supervisor's end of the control socket.
@@ -21,6 +22,7 @@ pub mod checker;
 pub mod family;
 pub mod fleet;
 pub mod foreground;
+pub mod groups;
 pub mod host;
 pub mod instance;
 pub mod keeper;

@@ -6,8 +6,9 @@ use daemonctl_actors::ports::{Notice, Sink};
 use daemonctl_actors::value::AppName;
 
 use super::host::{Hands, Host, wall};
+use super::instance::Instance;
 use super::record::Record;
-use super::view::{in_a_row, seconds};
+use super::view::{in_a_row, out_of_memory, seconds};
 use crate::config::values::Level;
 use crate::logs::{Files, events};
 
@@ -28,7 +29,11 @@ impl Sink for Hands {
     }
 
     fn note(&self, app: &AppName, notice: Notice) {
-        let (level, text) = words(&notice);
+        let (level, mut text) = words(&notice);
+        if let Notice::Ended { ending: Ending { out_of_memory: true, .. }, .. } = notice {
+            let limit = self.0.with(app, |held| held.instance.as_ref().and_then(Instance::memory_limit));
+            text = format!("{text}: {}", out_of_memory(limit));
+        }
         self.0.note_event(app, level, &text);
     }
 

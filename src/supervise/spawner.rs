@@ -13,7 +13,7 @@ use daemonctl_actors::value::{AppName, ExitStatus, Moment, Signal};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 
-use super::family;
+use super::groups;
 use super::host::{Hands, Host, Process, monotonic};
 use super::instance::{Instance, Setting};
 use super::pidfd::{PidFd, start_time};
@@ -29,7 +29,17 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(4);
 impl Spawner for Hands {
     fn launch(&self, app: &AppName, awaited: bool) -> LocalFuture<Result<Launched, StartFailure>> {
         let (host, app) = (self.0.clone(), app.clone());
-        Box::pin(async move { launch_app(&host, &app, awaited) })
+        Box::pin(async move {
+            let launched = launch_app(&host, &app, awaited)?;
+            match groups::begin_fresh(&host, &app).await {
+                Ok(()) => Ok(launched),
+                Err(error) => {
+                    drop(host.with(&app, |held| held.gate.take()));
+                    end_of(&host, &app).await;
+                    Err(passing("remove the control groups of its last run", &error))
+                }
+            }
+        })
     }
 
     fn release(&self, app: &AppName, child: Child) -> LocalFuture<Result<Vec<String>, StartFailure>> {
@@ -46,6 +56,9 @@ impl Spawner for Hands {
                 Ok((warnings, None)) => {
                     write_pidfile(&hands.0, &app, child);
                     warnings.iter().for_each(|warning| hands.0.note_event(&app, Level::Warn, warning));
+                    if !warnings.is_empty() {
+                        groups::see_what_holds(&hands.0, &app, child);
+                    }
                     Ok(warnings)
                 }
                 Ok((_, Some(report))) => {
@@ -125,6 +138,15 @@ impl Spawner for Hands {
         })
     }
 
+    fn ran_out_of_memory(&self, app: &AppName, status: ExitStatus) -> bool {
+        self.0.ran_out_of_memory(app, status)
+    }
+
+    fn clear(&self, app: &AppName) -> LocalFuture<()> {
+        let (host, app) = (self.0.clone(), app.clone());
+        Box::pin(async move { groups::remove(&host, &app).await })
+    }
+
     fn reap(&self, app: &AppName, _: Child) {
         self.0.with(app, |held| {
             if let Some(pidfd) = held.process.as_ref().and_then(|process| process.pidfd.as_ref()) {
@@ -141,7 +163,7 @@ impl Spawner for Hands {
                 .filter(|process| process.child == child)
                 .and_then(|process| process.pidfd.as_ref());
             let pidfd = pidfd.filter(|pidfd| !pidfd.has_ended()).ok_or(io::ErrorKind::NotFound)?;
-            match scope {
+            let sent = match scope {
                 Scope::Main => pidfd.send(signal.number()),
                 // The leader is there, so the group is its own.
                 Scope::Group => match send_to_group(child.pid, signal) {
@@ -149,7 +171,11 @@ impl Spawner for Hands {
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => pidfd.send(signal.number()),
                     sent => sent,
                 },
+            };
+            if signal == Signal::KILL {
+                held.process.iter_mut().for_each(|process| process.killed = true);
             }
+            sent
         })
     }
 
@@ -166,7 +192,7 @@ impl Spawner for Hands {
             let mut asked = HashSet::new();
             let mut killed = 0;
             loop {
-                let left = host.search(&app, child, family::members);
+                let left = host.members(&app, child);
                 if left.is_empty() {
                     break;
                 }
@@ -196,6 +222,7 @@ impl Spawner for Hands {
             }
             host.drop_pipes(&app);
             remove_pidfile(&host, &app, child);
+            host.note_oom_kills(&app);
             host.with(&app, |held| held.process = None);
         })
     }
@@ -225,13 +252,8 @@ fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched,
     let (mut instance, policy, mut warnings) = Instance::configure(app, at)?;
     instance.launch.flags.push(format!("--restore-nofile={}", host.nofile));
 
-    let passing = |what: &str, error: io::Error| StartFailure {
-        trouble: Trouble::Passing,
-        message: format!("cannot {what}: {error}"),
-        hint: None,
-    };
-    let (out, out_writer) = pipe().map_err(|error| passing("make a pipe for its output", error))?;
-    let (err, err_writer) = pipe().map_err(|error| passing("make a pipe for its output", error))?;
+    let (out, out_writer) = pipe().map_err(|error| passing("make a pipe for its output", &error))?;
+    let (err, err_writer) = pipe().map_err(|error| passing("make a pipe for its output", &error))?;
     instance.pipes = (inode(&out), inode(&err));
     // The keeper has the pipes before anything can be written to them.
     host.keep(&format!("out:{app}"), &out);
@@ -253,14 +275,19 @@ fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched,
         {
             lasting(error.to_string())
         }
-        NotSpawned::Io(error) => passing("start its launcher", error),
+        NotSpawned::Io(error) => passing("start its launcher", &error),
     })?;
     warnings.extend(gate.warnings.iter().cloned());
     let pid = gate.pid();
     let child = Child { pid, start_time: start_time(pid).unwrap_or_default() };
-    let pidfd = PidFd::open(pid).map_err(|error| passing("watch its launcher", error))?;
+    let pidfd = PidFd::open(pid).map_err(|error| passing("watch its launcher", &error))?;
     host.with(app, |held| {
-        held.process = Some(Process { child, pidfd: Some(pidfd), ours: true, status: None });
+        if let Some(instance) = held.instance.as_mut() {
+            // Hooks and checks are launched alike, into the same groups; and whoever clears up knows them from here.
+            instance.launch.join.clone_from(&gate.join);
+            instance.limits.clone_from(&gate.held);
+        }
+        held.process = Some(Process { ours: true, ..Process::new(child, Some(pidfd)) });
         held.gate = Some(gate);
     });
     Ok(Launched { child, policy, warnings, reconfigured })
@@ -277,6 +304,10 @@ fn taken(host: &Host, app: &AppName) -> StartFailure {
         None => "it is already running under the supervisor of another user or runtime directory".to_owned(),
     };
     StartFailure { trouble: Trouble::Taken, message, hint: None }
+}
+
+fn passing(what: &str, error: &io::Error) -> StartFailure {
+    StartFailure { trouble: Trouble::Passing, message: format!("cannot {what}: {error}"), hint: None }
 }
 
 fn lasting(message: String) -> StartFailure {
@@ -372,7 +403,7 @@ fn send_to_group(leader: i32, signal: Signal) -> io::Result<()> {
 
 /// SIGKILLs everything of a run but its main process, each through a descriptor that cannot mean another one.
 fn kill_members(host: &Host, app: &AppName, main: Option<Child>) {
-    for member in host.search(app, main, family::members) {
+    for member in host.members(app, main) {
         if let Some(pidfd) = PidFd::of(member) {
             let _ = pidfd.kill();
         }

@@ -12,7 +12,9 @@ use daemonctl_actors::value::{AppName, Moment};
 use super::checker::reason;
 use super::instance::Instance;
 use super::record::{Record, Supervisor};
-use crate::control::status::{AppStatus, Health, LastExit, State};
+use crate::config::values::Size;
+use crate::control::status::{AppStatus, Health, LastExit, LimitStatus, State};
+use crate::launch::limits::{Held, words};
 
 /// The moment at which an app is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,7 @@ pub fn app_status(
             _ => None,
         },
         last_exit: last_exit(cell),
-        note: note(cell),
+        note: note(cell, instance.and_then(Instance::memory_limit)),
         version: instance.and_then(|instance| instance.app.version().map(str::to_owned)),
         run_dir: instance.map(|instance| text(instance.app.run_dir())),
         stdout: instance.map(|instance| text(&instance.stdout)),
@@ -60,7 +62,24 @@ pub fn app_status(
         events: instance.map(|instance| text(&instance.events)),
         supervisor: supervisor.map(|supervisor| supervisor.process.pid),
         mode: supervisor.map(|supervisor| if supervisor.background { "background" } else { "run" }.to_owned()),
+        limits: instance.map(|instance| limits(instance)).unwrap_or_default(),
     }
+}
+
+/// What is asked of limits, and what holds them.
+fn limits(instance: &Instance) -> Vec<LimitStatus> {
+    let groups = instance.launch.join.iter().flat_map(|join| &join.groups);
+    let group = |held: &Held| {
+        let mut groups = groups.clone().filter(|_| held.by.starts_with("cgroup"));
+        groups.find(|group| group.limits.iter().any(|limit| words(*limit).0 == held.limit))
+    };
+    let status = |held: &Held| LimitStatus {
+        limit: held.limit.clone(),
+        asked: held.asked.clone(),
+        held_by: held.by.clone(),
+        group: group(held).map(|group| group.dir.to_string_lossy().into_owned()),
+    };
+    instance.limits.iter().map(status).collect()
 }
 
 /// What a record tells of an app at rest. After a reboot nothing of it runs, whatever the record says.
@@ -119,24 +138,35 @@ fn last_exit(cell: &Cell) -> Option<LastExit> {
 pub fn how_it_ended(cell: &Cell) -> String {
     let Some(last) = &cell.last else { return "ended".to_owned() };
     match last.ending.status {
-        Some(status) => format!("{status} after {}", seconds(last.ending.ran.as_secs_f64())),
+        Some(status) => {
+            let why = if last.ending.out_of_memory { ": out of memory" } else { "" };
+            format!("{status} after {}{why}", seconds(last.ending.ran.as_secs_f64()))
+        }
         None => "ended before it was started".to_owned(),
     }
 }
 
-fn note(cell: &Cell) -> Option<String> {
+/// What is said of an app whose main process the kernel has killed because its limit of memory was reached.
+pub(super) fn out_of_memory(limit: Option<Size>) -> String {
+    let limit = limit.map(|limit| format!(" (limit {limit})")).unwrap_or_default();
+    format!("out of memory{limit}")
+}
+
+fn note(cell: &Cell, memory_limit: Option<Size>) -> Option<String> {
+    let killed = cell.last.as_ref().is_some_and(|last| last.ending.out_of_memory);
     let cause = cell.last.as_ref().and_then(|last| last.ending.cause);
     // What the last exit alone does not tell.
     let ended = match (&cell.failure, cause) {
         (Some(failure), _) => Some(failure.message.clone()),
         (None, Some(Cause::Unhealthy)) => Some(format!("it was unhealthy{}", said(cell))),
         (None, Some(Cause::Timeout)) => Some("it reached its time limit".to_owned()),
+        (None, None) if killed => Some(format!("killed: {}", out_of_memory(memory_limit))),
         (None, Some(Cause::Asked) | None) => None,
     };
     let with = |text: String, more: Option<String>| more.map_or(text.clone(), |more| format!("{text}: {more}"));
     match cell.life.phase {
         Phase::Down(Rest::Stopped) => None,
-        Phase::Down(Rest::Exited) => None,
+        Phase::Down(Rest::Exited) => ended.filter(|_| killed),
         Phase::Down(Rest::Failed) if cell.history.gave_up => {
             Some(with(format!("given up after {}", in_a_row(cell.history.attempts)), ended))
         }

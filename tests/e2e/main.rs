@@ -19,6 +19,7 @@ mod hooks_env;
 mod idle;
 mod launch_errors;
 mod lifecycle;
+mod limits;
 mod messages;
 mod races;
 mod restarts;

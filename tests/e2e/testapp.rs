@@ -29,6 +29,9 @@ usage: testapp BEHAVIOUR [ARG...]
   close-output           close stdout and stderr, then wait
   noise FILE             write the lines of FILE, NUL bytes and half a line to stdout and stderr, then wait
   probe [FILE]           write what this process was given as JSON, then wait
+  hog MIB                use MIB of memory, print `held`, and wait
+  burn SECONDS           be busy for SECONDS, print `used MS` with the processor time that took, and wait
+  breed                  children, until there can be no more; print `bred N`, itself included, and wait
   as-pid PID             a child with exactly this pid; print `ready`, wait, and exit 9 when the child has been killed";
 
 #[unsafe(no_mangle)]
@@ -101,6 +104,20 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
             }
             wait_for_ever()
         }
+        ["hog", size] => {
+            let mut held = vec![0u8; (number(size) as usize) << 20];
+            held.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+            std::hint::black_box(&held);
+            say("held");
+            wait_for_ever()
+        }
+        ["burn", seconds] => {
+            let (begun, length) = (Instant::now(), Duration::from_secs(number(seconds) as u64));
+            while begun.elapsed() < length {}
+            say(&format!("used {}", cpu_time().as_millis()));
+            wait_for_ever()
+        }
+        ["breed"] => breed(),
         ["as-pid", pid] => return as_pid(number(pid)),
         _ => {
             let _ = writeln!(std::io::stderr(), "{USAGE}");
@@ -242,6 +259,28 @@ fn fork_setsid(count: c_int) {
     }
     say("ready");
     wait_for_ever();
+}
+
+/// As many children as are allowed.
+fn breed() {
+    let mut family = 1;
+    loop {
+        match fork() {
+            0 => wait_for_ever(),
+            -1 => break,
+            _ => family += 1,
+        }
+    }
+    say(&format!("bred {family}"));
+    wait_for_ever();
+}
+
+/// The processor time that this process has used.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes into a valid timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Takes the place of a process that is gone, as the kernel would do when its pids wrap around.

@@ -73,6 +73,24 @@ pub struct Ending {
     pub ran: Duration,
     /// How long it had been ready.
     pub stable: Duration,
+    /// Whether the kernel ended it because its memory limit was reached.
+    #[serde(default)]
+    pub out_of_memory: bool,
+}
+
+/// What is seen of the end of a main process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Whether that looks like the kernel's answer to a memory limit that was reached.
+    pub out_of_memory: bool,
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        Self { status, out_of_memory: false }
+    }
 }
 
 /// What is the case.
@@ -137,7 +155,7 @@ pub enum Event {
     /// It was not, and the launcher is gone.
     LaunchFailed,
     /// The main process has ended.
-    Exited(ExitStatus),
+    Exited(Exit),
     /// Nothing of the app is left, and on-stop has run.
     Swept,
     /// The root's decision about the last ending.
@@ -282,7 +300,7 @@ impl Lifecycle {
             (Phase::Up, Event::Restart { grace, .. }) => {
                 [vec![Unobserve], self.stop(now, Cause::Asked, grace, None)].concat()
             }
-            (Phase::Up, Event::Exited(status)) => [vec![Unobserve], self.ended(now, Some(status), None, now)].concat(),
+            (Phase::Up, Event::Exited(exit)) => [vec![Unobserve], self.ended(now, Some(exit), None, now)].concat(),
             (Phase::Up, Event::Healthy) => match self.ready {
                 Some(_) => Vec::new(),
                 None => {
@@ -324,9 +342,13 @@ impl Lifecycle {
                 vec![Terminate(None)]
             }
             (Phase::Stopping { cause, .. }, Event::LaunchFailed) => self.ended(now, None, Some(cause), now),
-            (Phase::Stopping { cause, kill_at, killed }, Event::Exited(status)) => {
+            (Phase::Stopping { cause, kill_at, killed: false }, Event::Exited(exit)) => {
                 // The rest of its group may take the grace that is left.
-                self.ended(now, Some(status), Some(cause), if killed { now } else { kill_at })
+                self.ended(now, Some(exit), Some(cause), kill_at)
+            }
+            (Phase::Stopping { cause, killed: true, .. }, Event::Exited(exit)) => {
+                // The SIGKILL was ours, whatever it looks like.
+                self.ended(now, Some(exit.status.into()), Some(cause), now)
             }
             (Phase::Stopping { cause, .. }, Event::Deadline) => self.kill(now, cause),
             (Phase::Stopping { .. }, Event::Swept | Event::Judged(_)) => Vec::new(),
@@ -417,9 +439,15 @@ impl Lifecycle {
         vec![Effect::Kill]
     }
 
-    fn ended(&mut self, now: Moment, status: Option<ExitStatus>, cause: Option<Cause>, until: Moment) -> Vec<Effect> {
+    fn ended(&mut self, now: Moment, exit: Option<Exit>, cause: Option<Cause>, until: Moment) -> Vec<Effect> {
         let since = |moment: Option<Moment>| moment.map_or(Duration::ZERO, |at| now.saturating_sub(at));
-        let ending = Ending { status, cause, ran: since(self.executed), stable: since(self.ready) };
+        let ending = Ending {
+            status: exit.map(|exit| exit.status),
+            cause,
+            ran: since(self.executed),
+            stable: since(self.ready),
+            out_of_memory: exit.is_some_and(|exit| exit.out_of_memory),
+        };
         self.phase = Phase::Sweeping { ending, until };
         vec![Effect::Sweep { until }]
     }

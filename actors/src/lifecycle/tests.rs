@@ -27,7 +27,8 @@ fn story(machine: &mut Lifecycle, events: &[Event]) -> Vec<Effect> {
 #[test]
 fn an_app_is_started_and_stopped() {
     let mut machine = Lifecycle::default();
-    let effects = story(&mut machine, &[Event::Start, Event::Executed, stop(30), Event::Exited(ExitStatus::Code(0))]);
+    let effects =
+        story(&mut machine, &[Event::Start, Event::Executed, stop(30), Event::Exited(ExitStatus::Code(0).into())]);
     assert_eq!(
         effects,
         [
@@ -55,8 +56,27 @@ fn who_does_not_heed_the_signal_is_killed_and_killed_again() {
 }
 
 #[test]
+fn a_process_that_was_killed_for_memory_is_told_from_one_that_we_killed() {
+    let status = ExitStatus::Signal { signal: Signal::KILL, core: false };
+    let exited = Event::Exited(Exit { status, out_of_memory: true });
+    let told = |before: &[Event]| {
+        let mut machine = Lifecycle::default();
+        story(&mut machine, before);
+        machine.step(60 * SECOND, Event::Deadline, &timing());
+        machine.step(61 * SECOND, exited, &timing());
+        match machine.phase {
+            Phase::Sweeping { ending, .. } => (ending.status, ending.out_of_memory),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(&[Event::Start, Event::Executed]), (Some(status), true));
+    assert_eq!(told(&[Event::Start, Event::Executed, stop(90)]), (Some(status), true), "it was only asked to end");
+    assert_eq!(told(&[Event::Start, Event::Executed, stop(30)]), (Some(status), false));
+}
+
+#[test]
 fn a_start_during_a_stop_runs_it_again_and_a_stop_during_backoff_ends_it() {
-    let exited = Event::Exited(ExitStatus::Code(1));
+    let exited = Event::Exited(ExitStatus::Code(1).into());
     let judged = Event::Judged(Verdict::Again { after: 5 * SECOND });
     let mut machine = Lifecycle::default();
     story(&mut machine, &[Event::Start, Event::Executed, stop(30), Event::Start, exited, Event::Swept]);
@@ -75,7 +95,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         grace.prop_map(|grace| Event::Restart { grace: grace * SECOND, delay: grace * SECOND }),
         Just(Event::Executed),
         Just(Event::LaunchFailed),
-        Just(Event::Exited(ExitStatus::Code(1))),
+        Just(Event::Exited(ExitStatus::Code(1).into())),
         Just(Event::Swept),
         Just(Event::Judged(Verdict::Again { after: SECOND })),
         Just(Event::Judged(Verdict::Again { after: Duration::ZERO })),
@@ -171,7 +191,7 @@ proptest! {
                     world.now = kill_at;
                     world.happen(Event::Deadline);
                 }
-                Phase::Stopping { .. } if world.executed => world.happen(Event::Exited(ExitStatus::Code(0))),
+                Phase::Stopping { .. } if world.executed => world.happen(Event::Exited(ExitStatus::Code(0).into())),
                 Phase::Stopping { .. } => world.happen(Event::LaunchFailed),
                 Phase::Sweeping { .. } => world.happen(Event::Swept),
                 Phase::Judging(_) => world.happen(Event::Judged(Verdict::Again { after: SECOND })),

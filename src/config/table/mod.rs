@@ -54,9 +54,6 @@ const NOT_BUILT: &[(&str, Option<&str>)] = &[
     ("sandbox.readonly_paths", None),
     ("sandbox.seccomp", None),
     ("sandbox.seccomp_profile", None),
-    ("limits.memory_limit", None),
-    ("limits.cpu_limit", None),
-    ("limits.process_limit", None),
 ];
 
 /// Every option of an app, section by section.

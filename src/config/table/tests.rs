@@ -194,10 +194,10 @@ fn what_is_not_built_is_in_the_table_and_refused() {
     }
     assert_eq!(unsupported(&Options::default()), []);
     let mut options = Options::default();
-    options.limits.memory_limit = Some(Size(512 << 20));
+    options.logging.syslog = true;
     options.security.no_new_privs = Some(false);
     options.logging.collector = crate::config::values::Collector::Builtin;
-    assert_eq!(unsupported(&options), [("limits.memory_limit".to_owned(), "512M".to_owned())]);
+    assert_eq!(unsupported(&options), [("logging.syslog".to_owned(), "true".to_owned())]);
 }
 
 #[test]

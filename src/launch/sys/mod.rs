@@ -49,8 +49,12 @@ pub trait Sys: WallSys + CapabilitySys + FilterSys {
     fn set_nice(&mut self, nice: i32) -> nix::Result<()>;
     /// Reads a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-    /// Writes to a file of /proc that exists.
+    /// Writes to a file of /proc, or of a control group, that exists.
     fn write(&mut self, path: &str, text: &str) -> io::Result<()>;
+    /// Makes a directory, unless it is there.
+    fn make_dir(&mut self, path: &Path) -> io::Result<()>;
+    /// Removes the empty directories in a directory whose names begin so.
+    fn remove_empty_dirs(&mut self, parent: &Path, prefix: &str);
     /// Puts /dev/null in the place of standard input.
     fn no_input(&mut self) -> io::Result<()>;
     /// If the descriptor is a pipe: opens it for reading and writing, and gives it to a user.
@@ -173,6 +177,22 @@ impl Sys for Linux {
 
     fn write(&mut self, path: &str, text: &str) -> io::Result<()> {
         OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
+    }
+
+    fn make_dir(&mut self, path: &Path) -> io::Result<()> {
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    fn remove_empty_dirs(&mut self, parent: &Path, prefix: &str) {
+        for entry in std::fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok) {
+            if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
+                // One that is in use is not removed (EBUSY).
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
     }
 
     fn no_input(&mut self) -> io::Result<()> {
@@ -303,6 +323,8 @@ fn rlimit(resource: Resource) -> resource::Resource {
         Resource::OpenFiles => resource::Resource::RLIMIT_NOFILE,
         Resource::Core => resource::Resource::RLIMIT_CORE,
         Resource::Stack => resource::Resource::RLIMIT_STACK,
+        Resource::AddressSpace => resource::Resource::RLIMIT_AS,
+        Resource::Processes => resource::Resource::RLIMIT_NPROC,
     }
 }
 

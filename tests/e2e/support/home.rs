@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -165,6 +165,12 @@ impl Home {
         report.apps
     }
 
+    /// The control groups of this world's apps.
+    pub(crate) fn groups(&self) -> Vec<PathBuf> {
+        let root = fs::metadata(self.root()).map(|root| format!("daemonctl-{:x}-{:x}", root.dev(), root.ino()));
+        root.map(|name| super::groups::called(&name)).unwrap_or_default()
+    }
+
     /// The supervisors of this world: processes that call themselves so.
     pub(crate) fn supervisors(&self) -> Vec<Proc> {
         self.processes_where(|process| process.comm.starts_with("daemonctl-super"))
@@ -245,6 +251,7 @@ impl Drop for Home {
             eprintln!("{}", self.describe());
         }
         self.sweep();
+        super::groups::remove(&self.groups());
     }
 }
 

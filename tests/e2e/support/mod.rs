@@ -6,6 +6,7 @@
 
 mod app;
 mod foreground;
+pub(crate) mod groups;
 mod home;
 mod output;
 mod processes;

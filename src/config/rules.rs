@@ -45,3 +45,32 @@ pub(super) fn doubtful(options: &Options) -> Option<Problem> {
     let message = format!("{first} is longer than process.restart_delay_max, so every restart waits {most}");
     (first > most).then(|| Problem::new(message).about("process.restart_delay"))
 }
+
+/// Options that cannot be meant together, each with the names of those that contradict each other.
+pub(super) fn contradictions(options: &Options) -> Vec<(Problem, Vec<&'static str>)> {
+    let (security, sandbox) = (&options.security, &options.sandbox);
+    let (drop, keep) = ("security.capabilities_drop", "security.capabilities_keep");
+    let mut found = Vec::new();
+    for name in security.capabilities_keep.0.iter().filter(|name| security.capabilities_drop.0.contains(name)) {
+        let message = format!("{name} is to be dropped and to be kept: name it once");
+        found.push((Problem::new(message).about(drop), vec![drop, keep]));
+    }
+    if security.no_new_privs == Some(false) {
+        let no_new_privs = "security.no_new_privs";
+        let needs = [
+            (!security.capabilities_drop.0.is_empty(), drop),
+            (!security.capabilities_keep.0.is_empty(), keep),
+            (sandbox.seccomp, "sandbox.seccomp"),
+            (sandbox.seccomp_profile.is_some(), "sandbox.seccomp_profile"),
+            (sandbox.private_tmp, "sandbox.private_tmp"),
+            (sandbox.private_dev, "sandbox.private_dev"),
+            (sandbox.no_network, "sandbox.no_network"),
+            (!sandbox.readonly_paths.0.is_empty(), "sandbox.readonly_paths"),
+        ];
+        found.extend(needs.into_iter().find(|(asked, _)| *asked).map(|(_, key)| {
+            let message = format!("false would undo {key}, which needs it: leave it out");
+            (Problem::new(message).about(no_new_privs), vec![no_new_privs, key])
+        }));
+    }
+    found
+}

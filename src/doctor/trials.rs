@@ -122,6 +122,7 @@ impl Trial {
             // This program says its version, and leaves.
             command: ["/proc/self/exe", "--version"].map(str::to_owned).into(),
             environment: BTreeMap::new(),
+            join: None,
         };
         match launch(&spec) {
             Ok((warnings, None)) => Outcome::Ran(warnings),
@@ -155,12 +156,15 @@ fn is_about_the_host(hint: &String) -> bool {
 fn launch(spec: &LaunchSpec) -> Result<(Vec<String>, Option<Report>), NotSpawned> {
     let null = || io::Result::Ok(OwnedFd::from(OpenOptions::new().write(true).open("/dev/null")?));
     let gate = spawn(spec, null()?, null()?)?;
-    let (pid, mut warnings) = (gate.pid(), gate.warnings.clone());
+    let (pid, mut warnings, join) = (gate.pid(), gate.warnings.clone(), gate.join.clone());
     let mut stream = gate.open()?;
     stream.set_nonblocking(false)?;
     let mut bytes = Vec::new();
     let read = stream.read_to_end(&mut bytes);
     let _ = waitpid(Pid::from_raw(pid), None);
+    for group in join.iter().flat_map(|join| &join.groups) {
+        let _ = group.remove(); // Empty by now; one that is left is in nobody's way.
+    }
     read?;
     let (said, failure) = Word::decode(&bytes)?;
     warnings.extend(said);

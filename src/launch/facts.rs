@@ -1,9 +1,16 @@
 //! What a plan depends on beside its options: who launches, and what this host can do. Gathered at the edge, and only as
 //! far as the options need it, so that planning stays pure and a plain launch asks nothing.
 
-use super::limits;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
 use super::options::Extras;
-use super::report::Report;
+use super::report::{Report, StepName, Why};
+use super::sys::capabilities::Held;
+use super::sys::{CapabilitySys, Linux};
+use super::{capabilities, filter, limits};
 use crate::cgroup::{Usable, Version};
 use crate::config::Options;
 
@@ -16,6 +23,12 @@ pub struct Facts {
     pub pid: u32,
     /// Where control groups can be made; looked for only where a limit needs them.
     pub cgroups: Usable,
+    /// Capability sets of the launching process; empty where the options change none.
+    pub held: Held,
+    /// Version of the kernel; 0.0 where no seccomp profile asks for it.
+    pub kernel: (u32, u32),
+    /// Text of the seccomp profile, if one is used.
+    pub profile: String,
 }
 
 impl Facts {
@@ -24,13 +37,64 @@ impl Facts {
         // A hook or check goes where its app is, wherever that was found to be.
         let looks = limits::needs_groups(options) && extras.joined.is_none();
         let cgroups = if looks { Usable::here() } else { Usable::default() };
-        Ok(Self { uid: nix::unistd::geteuid().as_raw(), pid: std::process::id(), cgroups })
+        let (uid, pid) = (nix::unistd::geteuid().as_raw(), std::process::id());
+        let (kernel, profile) = match &options.sandbox.seccomp_profile {
+            Some(file) if filter::is_asked(options) => (kernel()?, read_profile(file)?),
+            _ => Default::default(),
+        };
+        Ok(Self { uid, pid, cgroups, held: held(options)?, kernel, profile })
     }
 }
 
 impl Default for Facts {
     /// Root, on a host that can do everything.
     fn default() -> Self {
-        Self { uid: 0, pid: 1, cgroups: Usable::everywhere(Version::V2, "/sys/fs/cgroup") }
+        let all = caps::all().iter().fold(0, |set, capability| set | capability.bitmask());
+        let held = Held { bounding: all, permitted: all, effective: all, ..Held::default() };
+        let cgroups = Usable::everywhere(Version::V2, "/sys/fs/cgroup");
+        Self { uid: 0, pid: 1, cgroups, held, kernel: (6, 12), profile: String::new() }
     }
+}
+
+/// What the launching process may do.
+fn held(options: &Options) -> Result<Held, Report> {
+    if !capabilities::are_changed(options) && options.sandbox.seccomp_profile.is_none() {
+        return Ok(Held::default());
+    }
+    let failed = |errno| Report::new(StepName::Capabilities, "read the capability sets", errno);
+    Linux.capabilities().map_err(failed)
+}
+
+/// Version of the running kernel.
+fn kernel() -> Result<(u32, u32), Report> {
+    let failed = |why: Why| Report::new(StepName::Seccomp, "read the version of the kernel", why);
+    let name = nix::sys::utsname::uname().map_err(|errno| failed(errno.into()))?;
+    let release = name.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => Ok((major, minor)),
+        _ => Err(failed(format!("{release:?} is none").into())),
+    }
+}
+
+/// The largest profile that is read: Docker's has 14 KiB.
+const LARGEST_PROFILE: u64 = 1 << 20;
+
+/// The text of a seccomp profile. A supervisor reads it, so nothing that could keep it waiting is opened.
+fn read_profile(file: &Path) -> Result<String, Report> {
+    let failed = |why: Why| Report::new(StepName::Seccomp, format!("read the seccomp profile {}", file.display()), why);
+    let open = || -> io::Result<Vec<u8>> {
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(file)?;
+        if !opened.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut bytes = Vec::new();
+        opened.take(LARGEST_PROFILE + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 {
+            ..=LARGEST_PROFILE => Ok(bytes),
+            _ => Err(io::Error::other("it is larger than 1 MiB")),
+        }
+    };
+    let bytes = open().map_err(|error| failed(error.into()))?;
+    String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".into()))
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::environment::Vars;
+use super::facts::Facts;
 use super::plan::Resource;
 use super::report::{Report, StepName};
+use super::sys::capabilities::Held;
 use super::sys::{Credentials, Sys, User};
 
 /// The recorder. It knows root, and the user `web` (1000, group 1000, member of 2000), and pretends that what succeeds
@@ -29,6 +31,8 @@ pub(super) struct Fake {
     pub(super) exec: Vec<Errno>,
     /// Arguments and environment of the last exec.
     pub(super) ran: (Vec<String>, Vec<String>),
+    /// The capability sets.
+    pub(super) held: Held,
     /// Whether the kernel gives root back, or only pretends to change the user.
     pub(super) broken: Option<&'static str>,
 }
@@ -43,6 +47,7 @@ impl Default for Fake {
             leads: (false, false),
             exec: vec![Errno::ECANCELED],
             ran: Default::default(),
+            held: Facts::default().held,
             broken: None,
         }
     }

@@ -225,6 +225,7 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
         None => script_dir(app),
     });
     shaped.process.environment_file = options.process.environment_file.as_ref().map(|file| app.run_dir().join(file));
+    shaped.sandbox.seccomp_profile = options.sandbox.seccomp_profile.as_ref().map(|file| app.run_dir().join(file));
     let mut flags = table::launch_argv(&shaped);
     if let Some(script) = app.env_script() {
         flags.push(format!("--env-script={}", script.display()));

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod capabilities;
 mod death;
 mod escape;
 mod examples;

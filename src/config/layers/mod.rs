@@ -190,6 +190,12 @@ impl Layers {
         }
     }
 
+    /// Where these options were set, as the end of a sentence.
+    fn set_by<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> String {
+        let by = |name: &str| self.origins.get(name).map(|origin| format!("{name} is set by {origin}"));
+        format!(" ({})", names.into_iter().filter_map(by).collect::<Vec<_>>().join(", "))
+    }
+
     /// Checks what no value can show alone, and makes options of the values.
     fn finish(mut self) -> Result<Resolved, Problems> {
         match rules::imply_sandbox(&mut self.values) {
@@ -199,19 +205,22 @@ impl Layers {
             }
             Ok(None) => {}
             Err(mut problem) => {
-                let by = |name: &str| self.origins.get(name).map(|origin| format!("{name} is set by {origin}"));
                 let names = problem.subject.as_deref().into_iter().chain(["sandbox.type"]);
-                problem.message += &format!(" ({})", names.filter_map(by).collect::<Vec<_>>().join(", "));
+                problem.message += &self.set_by(names);
                 self.problems.0.push(problem);
             }
         }
-        let options = match Options::from_values(self.values) {
+        let options = match Options::from_values(std::mem::take(&mut self.values)) {
             Ok(options) => options,
             Err(error) => {
                 self.problems.0.push(Problem::new(error.to_string()));
                 return Err(self.problems);
             }
         };
+        for (mut problem, names) in rules::contradictions(&options) {
+            problem.message += &self.set_by(names);
+            self.problems.0.push(problem);
+        }
         self.warnings.extend(rules::doubtful(&options));
         let mut origins: BTreeMap<String, Origin> =
             table().iter().map(|opt| (opt.name.clone(), Origin::Default)).collect();

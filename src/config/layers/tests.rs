@@ -211,7 +211,7 @@ fn options_survive_a_file() {
         .ask("", "process.environment", "A='1,2',B=")
         .ask("", "process.restart", "on-failure")
         .ask("", "process.success_exit_codes", "0,3")
-        .ask("", "security.no_new_privs", "no")
+        .ask("", "security.no_new_privs", "yes")
         .ask("", "sandbox.type", "firejail")
         .ask("", "sandbox.readonly_paths", "/etc:'/a:b'")
         .ask("", "signals.forward_list", "RTMIN+1,HUP")
@@ -360,6 +360,16 @@ fn a_wall_implies_a_sandbox_and_contradicts_none() {
 
     let off = Home::new().config("[sandbox]\ntype = \"none\"\nprivate_tmp = false\nreadonly_paths = []\n");
     assert_eq!(off.resolve().unwrap().options.sandbox.kind, SandboxType::None);
+}
+
+#[test]
+fn what_is_not_known_or_cannot_be_meant_together_is_told_with_its_place() {
+    let home = Home::new()
+        .config("[security]\ncapabilities_drop = [\"all\", \"NET_RAW\"]\nno_new_privs = false\n")
+        .ask("--caps-keep", "security.capabilities_keep", "cap_net_raw");
+    insta::assert_snapshot!(home.wrong());
+    let home = Home::new().config("[security]\ncapabilities_keep = [\n  \"net_bind\",\n]\n");
+    insta::assert_snapshot!(home.wrong());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::flags::{OVERRIDE, flag, override_arg, settings};
 use super::{Opt, Options, Shape, changed, find, table};
 use crate::config::problem::{Problem, Problems};
-use crate::config::rules::imply_sandbox;
+use crate::config::rules::{contradictions, imply_sandbox};
 
 /// Whether the launcher, and not the supervisor, carries an option out.
 fn shapes_a_process(opt: &Opt) -> bool {
@@ -43,7 +43,9 @@ pub fn launch_options(matches: &ArgMatches) -> Result<Options, Problems> {
         values.insert(opt.name.as_str(), opt.check(&setting.value).map_err(about)?);
     }
     imply_sandbox(&mut values)?;
-    Options::from_values(values).map_err(|error| Problem::new(error.to_string()).into())
+    let options = Options::from_values(values).map_err(|error| Problems::from(Problem::new(error.to_string())))?;
+    let contradictions = contradictions(&options).into_iter().map(|(problem, _)| problem).collect();
+    Problems(contradictions).unless_any(options)
 }
 
 /// The flags that make a launcher's options out of its defaults.

@@ -38,22 +38,17 @@ pub use options::{Options, SECTIONS};
 const NOT_BUILT: &[(&str, Option<&str>)] = &[
     ("daemon.foreground", None),
     ("daemon.double_fork", None),
-    ("security.capabilities_drop", None),
-    ("security.capabilities_keep", None),
-    ("security.no_new_privs", None),
     ("logging.syslog", None),
     ("logging.max_size", None),
     ("logging.max_age", None),
     ("logging.max_count", None),
     ("logging.collector", Some("teelog")),
-    ("sandbox.type", None),
+    ("sandbox.type", Some("firejail")),
     ("sandbox.profile", None),
     ("sandbox.private_tmp", None),
     ("sandbox.private_dev", None),
     ("sandbox.no_network", None),
     ("sandbox.readonly_paths", None),
-    ("sandbox.seccomp", None),
-    ("sandbox.seccomp_profile", None),
 ];
 
 /// Every option of an app, section by section.

@@ -277,7 +277,11 @@ fn launchable() -> impl Strategy<Value = Options> {
     let text = || "[a-zA-Z0-9/_ ='\",:-]{1,12}".boxed();
     let numbers = (-20..=19i32, proptest::option::of(-1000..=1000i32), proptest::option::of(0..=i64::MAX as u64));
     let texts = (option(text()), option(text()), option(text()), option(text()));
-    let lists = (proptest::collection::vec("[a-z_]{1,9}", 0..3), proptest::collection::vec("/[a-z:, ]{1,9}", 0..3));
+    let capabilities = proptest::sample::select(vec!["all", "cap_chown", "cap_net_raw", "cap_bpf"]);
+    let lists = (
+        proptest::collection::vec(capabilities.prop_map(str::to_owned), 0..3),
+        proptest::collection::vec("/[a-z:, ]{1,9}", 0..3),
+    );
     let more = (any::<u64>(), any::<[bool; 5]>(), 0..=0o777u32, proptest::option::of(1..=100u32));
     (numbers, texts, lists, more).prop_map(|(numbers, texts, lists, (size, bools, umask, percent))| {
         let mut options = Options::default();
@@ -292,7 +296,7 @@ fn launchable() -> impl Strategy<Value = Options> {
         options.limits.core_limit = bools[1].then_some(CoreLimit::Bytes(size));
         options.limits.stack_limit = bools[2].then_some(CoreLimit::Unlimited);
         options.limits.cpu_limit = percent;
-        options.security.no_new_privs = bools[3].then_some(bools[4]);
+        options.security.no_new_privs = bools[3].then_some(true);
         options.daemon.umask = Umask(umask);
         (options.daemon.setsid, options.process.clear_env) = (bools[3], bools[4]);
         (options.sandbox.private_tmp, options.sandbox.seccomp) = (bools[1], bools[2]);

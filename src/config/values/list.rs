@@ -14,7 +14,7 @@ use serde::ser::{Serialize, Serializer};
 
 use daemonctl_actors::value::{Signal, SignalError};
 
-use super::{Element, ValueError};
+use super::{Element, ValueError, capability};
 
 /// Splits a text at unquoted separators. Unquoted blanks around a piece fall away, and so do empty pieces.
 fn pieces(text: &str, separates: fn(char) -> bool) -> Result<Vec<String>, ValueError> {
@@ -161,8 +161,8 @@ list!(
 );
 
 list!(
-    /// Names of things the kernel knows, such as capabilities.
-    Names(String), comma_or_blank, ",", Ok, String::clone
+    /// Names of capabilities, each in its one spelling: `cap_net_raw`, or `all`.
+    Names(String), comma_or_blank, ",", |text| capability::canonical(&text), String::clone
 );
 
 list!(
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn lists_take_the_separators_people_use() {
-        assert_eq!("net_raw, CAP_CHOWN".parse::<Names>().unwrap().0, ["net_raw", "CAP_CHOWN"]);
+        assert_eq!("net_raw, CAP_CHOWN".parse::<Names>().unwrap().0, ["cap_net_raw", "cap_chown"]);
         assert_eq!("0,3 , 143".parse::<Codes>().unwrap().0, [0, 3, 143]);
         assert_eq!("/etc:/usr,/opt/my app".parse::<Paths>().unwrap().to_string(), "/etc:/usr:'/opt/my app'");
         assert_eq!("USR1,sighup,15".parse::<Signals>().unwrap().to_string(), "SIGUSR1,SIGHUP,SIGTERM");

@@ -4,10 +4,12 @@
 //! of texts; where people write a bare number or `true`, that is accepted as well. An error says what is allowed, as
 //! the end of a sentence that begins with the option: `--umask: "999" is not a permission mask: use …`.
 //!
+//! - `capability`: names of capabilities.
 //! - `choice`: one of a few words.
 //! - `quantity`: numbers with a unit or a base: sizes, durations, the umask.
 //! - `list`: several values in one, and the one lexer that splits them.
 
+pub(crate) mod capability;
 mod choice;
 mod list;
 mod quantity;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use caps::Capability;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
@@ -45,6 +46,22 @@ pub(super) fn domain(_: &mut Plan, _: &Options, _: &Extras, _: &Facts) -> Result
 pub(super) fn are_asked(options: &Options) -> bool {
     let sandbox = &options.sandbox;
     sandbox.private_tmp || sandbox.private_dev || sandbox.no_network || !sandbox.readonly_paths.0.is_empty()
+}
+
+/// What could take the walls down, or walk around them, and is not left to an app behind them.
+pub(super) fn forbidden_capabilities(options: &Options) -> &'static [Capability] {
+    const UNDOING: &[Capability] = &[
+        Capability::CAP_SYS_ADMIN,
+        Capability::CAP_SYS_PTRACE,
+        Capability::CAP_MKNOD,
+        Capability::CAP_SYS_RAWIO,
+        Capability::CAP_DAC_READ_SEARCH,
+        Capability::CAP_SYS_MODULE,
+        Capability::CAP_SYS_BOOT,
+        Capability::CAP_BPF,
+        Capability::CAP_PERFMON,
+    ];
+    if are_asked(options) { UNDOING } else { &[] }
 }
 
 impl Wall {

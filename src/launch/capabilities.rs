@@ -227,6 +227,10 @@ impl fmt::Display for Sets {
 mod tests {
     use std::ffi::OsString;
 
+    use nix::errno::Errno;
+
+    use super::super::apply::{Manner, carry_out};
+    use super::super::environment::Vars;
     use super::super::fake::Fake;
     use super::super::options::parse;
     use super::super::plan::plan;
@@ -316,6 +320,76 @@ mod tests {
             "cap_setpcap counts: {:?}",
             user.calls
         );
+    }
+
+    #[test]
+    fn whatever_fails_of_it_nothing_happens_after_it() {
+        let flags = ["--user=web", "--caps-keep=net_bind_service", "--seccomp", "--", "/srv/web/run"];
+        let request = parse(flags.map(OsString::from).to_vec(), true).unwrap();
+        let plan = plan(&request.options, &request.extras, &Facts::default()).unwrap();
+        let launch = |sys: &mut Fake, force| {
+            let mut warnings = Vec::new();
+            let manner = Manner { force, warn: &mut |warning| warnings.push(warning) };
+            let actions = plan.steps.iter().map(|step| &step.action);
+            (carry_out(sys, actions, &request.command, Vars::new(), manner), warnings)
+        };
+        let mut whole = Fake::default();
+        launch(&mut whole, false);
+        let at =
+            |call: &str| whole.calls.iter().position(|one| one.starts_with(call)).unwrap_or_else(|| panic!("{call}"));
+        assert!(at("keepcaps") < at("setresuid") && at("setresuid") < at("bounding"), "{:?}", whole.calls);
+        assert!(at("ambient +10") < at("no_new_privs") && at("signals") < at("seccomp"), "{:?}", whole.calls);
+        assert_eq!((at("seccomp"), at("exec")), (whole.calls.len() - 2, whole.calls.len() - 1));
+        let mine = |call: &str| {
+            ["keepcaps", "capset", "bounding", "ambient", "no_new_privs", "seccomp"]
+                .iter()
+                .any(|one| call.starts_with(one))
+        };
+        for (at, call) in whole.calls.iter().enumerate().filter(|(_, call)| mine(call)) {
+            let mut sys = Fake { fails: Some((at, Errno::EIO)), ..Fake::default() };
+            let (report, _) = launch(&mut sys, false);
+            assert_eq!(sys.calls.len(), at + 1, "after {call}: {:?}", sys.calls);
+            assert!(report.message().ends_with("I/O error"), "{call}: {report}");
+            // With --force it is told, and the app runs without; who the app is stays what was asked.
+            let mut sys = Fake { fails: Some((at, Errno::EIO)), ..Fake::default() };
+            let (report, warnings) = launch(&mut sys, true);
+            let runs = report.step() == StepName::Exec;
+            assert_eq!(
+                (runs, warnings.len()),
+                (call != "keepcaps", usize::from(call != "keepcaps")),
+                "{call}: {report}"
+            );
+        }
+    }
+
+    #[test]
+    fn firejail_is_left_to_do_its_own() {
+        let mut options = Options::default();
+        options.sandbox.kind = SandboxType::Firejail;
+        (options.sandbox.seccomp, options.sandbox.no_network) = (true, true);
+        options.security.capabilities_drop = "all".parse().unwrap();
+        let plan = plan(&options, &Extras::default(), &facts(0, ALL_41)).unwrap();
+        let own = [StepName::Capabilities, StepName::NoNewPrivs, StepName::Seccomp];
+        assert!(plan.steps.iter().all(|step| !own.contains(&step.name)), "its file is setuid, and it reads our files");
+    }
+
+    #[test]
+    fn what_could_undo_a_wall_is_taken_and_not_to_be_kept() {
+        let mut options = Options::default();
+        options.sandbox.no_network = true;
+        assert!(are_changed(&options), "so that a change of user leaves them to be taken");
+        let admin = Capability::CAP_SYS_ADMIN.bitmask();
+        let sets = plan_sets(&mut Plan::default(), &options, &facts(0, ALL_41)).unwrap();
+        assert_eq!((sets.bounding & admin, sets.root & admin, sets.user), (0, 0, 0));
+        assert_eq!(sets.root, ALL_41 & !forbidden(&options));
+        options.security.capabilities_keep = "all".parse().unwrap();
+        let sets = plan_sets(&mut Plan::default(), &options, &facts(0, ALL_41)).unwrap();
+        assert_eq!(sets.user, ALL_41 & !forbidden(&options), "all that can be kept");
+        options.security.capabilities_keep = "net_raw,sys_admin".parse().unwrap();
+        let report = plan_sets(&mut Plan::default(), &options, &facts(0, ALL_41)).unwrap_err();
+        let message = "cannot keep cap_sys_admin: with it the app could undo sandbox.no_network";
+        assert_eq!(report.message(), message);
+        assert_eq!(report.hint().unwrap(), "keep less, or leave out sandbox.no_network");
     }
 
     #[test]

@@ -167,8 +167,10 @@ fn groups(plan: &mut Plan, options: &Options, extras: &Extras, facts: &Facts) ->
             Err(why) => elsewhere.push((limit, why)),
         }
     }
-    if !join.groups.is_empty() {
+    for group in join.groups {
+        // A step each: by --force it is only the limits of one that are done without.
         let why = "first of what costs anything: from here on everything the process uses is counted as the app's";
+        let join = Join { groups: vec![group], tidy: join.tidy };
         plan.step(StepName::Cgroup, Action::Join(join), why);
     }
     elsewhere.into_iter().try_for_each(|(limit, why)| stand_in(plan, limit, why, is_root(options, facts)))
@@ -237,6 +239,18 @@ impl Plan {
 }
 
 impl Join {
+    /// All control groups that these actions enter.
+    pub(super) fn of_all(actions: &[Action]) -> Option<Self> {
+        let joins = actions.iter().filter_map(|action| match action {
+            Action::Join(join) => Some(join.clone()),
+            _ => None,
+        });
+        joins.reduce(|mut all, join| {
+            all.groups.extend(join.groups);
+            all
+        })
+    }
+
     /// A limit more; groups of one directory are one group.
     fn add(&mut self, group: Group, limit: Limit) {
         let at = self.groups.iter().position(|known| known.dir == group.dir).unwrap_or_else(|| {
@@ -246,7 +260,7 @@ impl Join {
         self.groups[at].limits.push(limit);
     }
 
-    /// Carries it out: all groups are ready before the first is entered.
+    /// Carries it out: limits are set before a group is entered.
     pub(super) fn carry_out(&self, sys: &mut impl Sys) -> Result<(), Report> {
         for group in &self.groups {
             if self.tidy {
@@ -365,10 +379,7 @@ mod tests {
     }
 
     fn join(plan: &Plan) -> Option<Join> {
-        plan.steps.iter().find_map(|step| match &step.action {
-            Action::Join(join) => Some(join.clone()),
-            _ => None,
-        })
+        Join::of_all(&plan.steps.iter().map(|step| step.action.clone()).collect::<Vec<_>>())
     }
 
     /// An ordinary user, or root, on a host without control groups.
@@ -387,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_one_hierarchy_share_a_group_and_all_are_ready_before_one_is_entered() {
+    fn limits_of_one_hierarchy_share_a_group_that_is_ready_before_it_is_entered() {
         let extras = Extras { group: Some("daemonctl-1/app-web".to_owned()), ..Extras::default() };
         let plan = planned(&options(Some("64M"), Some(20), Some(5)), &extras, &Facts::default());
         assert_eq!(held(&plan), ["cgroup v2"; 3]);

@@ -323,7 +323,7 @@ pub fn explain(steps: &[Step], command: &str) -> String {
     let mut text = String::new();
     for (number, Step { name, action, why }) in steps.iter().enumerate() {
         let action = if *action == Action::Exec { format!("run {command}") } else { action.to_string() };
-        text += &format!("{:>2}  {name:<11}  {action}\n{:17}{why}\n", number + 1, "");
+        text += &format!("{:>2}  {name:<12}  {action}\n{:18}{why}\n", number + 1, "");
     }
     text
 }

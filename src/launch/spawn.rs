@@ -94,10 +94,7 @@ impl LaunchSpec {
         let facts = Facts::gather(&request.options, &request.extras)?;
         let plan = plan(&request.options, &request.extras, &facts)?;
         let actions: Vec<Action> = plan.steps.into_iter().map(|step| step.action).collect();
-        let join = actions.iter().find_map(|action| match action {
-            Action::Join(join) => Some(join.clone()),
-            _ => None,
-        });
+        let join = Join::of_all(&actions);
         let orders = Orders { skip: self.flags.len() + 1, force: request.extras.force, actions };
         let mut line = serde_json::to_vec(&orders).map_err(io::Error::from)?;
         line.push(b'\n');

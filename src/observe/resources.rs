@@ -86,12 +86,14 @@ impl Resources {
         let ticks = procfs::ticks_per_second() as f64;
         let (used, age) = ((stat.utime + stat.stime) as f64 / ticks, uptime - stat.starttime as f64 / ticks);
         self.processes += 1;
-        self.memory_bytes += stat.rss * procfs::page_size();
+        let (resident, proportional) = memory(process).unzip();
+        // The figure in stat may be some pages behind.
+        self.memory_bytes += resident.unwrap_or(stat.rss * procfs::page_size());
         self.memory_virtual_bytes += stat.vsize;
         self.cpu_seconds += used;
         self.cpu_percent += 100.0 * used / age.max(1.0 / ticks);
         self.threads += stat.num_threads.max(0) as u64;
-        add(&mut self.memory_proportional_bytes, proportional(process));
+        add(&mut self.memory_proportional_bytes, proportional);
         let io = process.io().ok();
         add(&mut self.read_bytes, io.as_ref().map(|io| io.read_bytes));
         add(&mut self.written_bytes, io.as_ref().map(|io| io.write_bytes));
@@ -125,10 +127,12 @@ fn add(sum: &mut Option<u64>, one: Option<u64>) {
     *sum = sum.zip(one).map(|(sum, one)| sum + one);
 }
 
-/// Resident memory, what is shared divided by the number of those that share it.
-fn proportional(process: &Process) -> Option<u64> {
+/// Resident memory, as it is and with what is shared divided by the number of those that share it.
+fn memory(process: &Process) -> Option<(u64, u64)> {
     let rollup = process.smaps_rollup().ok()?;
-    Some(rollup.memory_map_rollup.iter().filter_map(|map| map.extension.map.get("Pss")).sum())
+    let maps = || rollup.memory_map_rollup.iter().map(|map| &map.extension.map);
+    let sum = |key| maps().filter_map(|values| values.get(key)).sum();
+    Some((sum("Rss"), sum("Pss")))
 }
 
 fn collect(tree: &Tree, pids: &mut BTreeSet<i32>) {

@@ -85,6 +85,16 @@ impl Fleet {
 
     /// What is known of these apps, or of all that were ever started: told by supervisors, or by records.
     pub fn status(&mut self, apps: &[AppName]) -> Result<Vec<AppStatus>, FleetError> {
+        let (mut known, foreign) = self.look(apps)?;
+        if foreign {
+            // Or it came while we looked, after its socket was looked for and before its lock was. It is there now.
+            known = self.look(apps)?.0;
+        }
+        Ok(known.into_values().collect())
+    }
+
+    /// Looks once. Returns, too, whether there is an app that nobody within reach runs.
+    fn look(&mut self, apps: &[AppName]) -> Result<(BTreeMap<AppName, AppStatus>, bool), FleetError> {
         let mut known: BTreeMap<AppName, AppStatus> = BTreeMap::new();
         for path in self.dir.sockets() {
             let Some(mut client) = self.connect(&path)? else { continue };
@@ -116,24 +126,27 @@ impl Fleet {
                 known.insert(name, view::recorded_status(&record, &boot_id, self.root.path(), now));
             }
         }
-        self.find_foreign(apps, &mut known);
-        Ok(known.into_values().collect())
+        let foreign = self.find_foreign(apps, &mut known);
+        Ok((known, foreign))
     }
 
     /// Apps that no supervisor within reach runs, but whose lock is held: by another user's, or one with another runtime
-    /// directory.
-    fn find_foreign(&self, apps: &[AppName], known: &mut BTreeMap<AppName, AppStatus>) {
+    /// directory. Returns whether there are any.
+    fn find_foreign(&self, apps: &[AppName], known: &mut BTreeMap<AppName, AppStatus>) -> bool {
         let locked = lock::held();
+        let mut found = false;
         if locked.is_empty() {
-            return;
+            return found;
         }
         let names = if apps.is_empty() { self.root.names().unwrap_or_default() } else { apps.to_vec() };
         for name in names {
             let told = known.get(&name).is_some_and(|status| status.supervisor.is_some() || status.is_active());
             if !told && lock::is_held(&self.root.path().join(name.as_str()), &locked) {
                 known.insert(name.clone(), view::foreign_status(&name, self.root.path()));
+                found = true;
             }
         }
+        found
     }
 
     /// A fresh connection to the live supervisor that has an app in its care: one in which it is not at rest.

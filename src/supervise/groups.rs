@@ -15,9 +15,9 @@ use daemonctl_actors::value::{AppName, ExitStatus, Signal};
 use super::family;
 use super::host::{Host, monotonic};
 use super::pidfd::{PidFd, start_time};
-use crate::cgroup::Group;
+use crate::cgroup::{Group, Version};
 use crate::config::values::{Level, Size};
-use crate::launch::limits::NOT_ENFORCED;
+use crate::launch::limits::{NOT_ENFORCED, words};
 
 /// How long the kernel is given to let go of a group whose processes have been killed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +68,12 @@ impl Host {
     /// Writes down what else was killed for want of memory, once a run is over. The main process is spoken of already.
     pub fn note_oom_kills(&self, app: &AppName) {
         let told = self.with(app, |held| held.process.as_ref().is_some_and(|process| process.out_of_memory));
-        let Some(limit) = self.groups(app).iter().find_map(Group::memory_limit).map(Size) else { return };
+        let groups = self.groups(app);
+        let group = groups.iter().find(|group| group.memory_limit().is_some());
+        let Some((group, limit)) = group.and_then(|group| Some((group, Size(group.memory_limit()?)))) else { return };
+        if told && group.version == Version::V2 {
+            return; // There the whole app is killed at once, and the one that was chosen is counted twice.
+        }
         let text = match self.oom_kills(app).saturating_sub(u64::from(told)) {
             0 => return,
             1 => format!("1 process was killed: out of memory (limit {limit})"),
@@ -125,10 +130,9 @@ pub fn see_what_holds(host: &Rc<Host>, app: &AppName, child: Child) {
     host.with(app, |held| {
         let Some(instance) = held.instance.as_mut() else { return };
         let Some(join) = &instance.launch.join else { return };
-        if join.groups.iter().all(|group| group.members().contains(&child.pid)) {
-            return;
-        }
-        for limit in instance.limits.iter_mut().filter(|limit| limit.by.starts_with("cgroup")) {
+        let missed = join.groups.iter().filter(|group| !group.members().contains(&child.pid));
+        let missed: Vec<&str> = missed.flat_map(|group| &group.limits).map(|limit| words(*limit).0).collect();
+        for limit in instance.limits.iter_mut().filter(|limit| missed.contains(&limit.limit.as_str())) {
             limit.by = NOT_ENFORCED.to_owned();
         }
     });

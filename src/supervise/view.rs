@@ -62,7 +62,7 @@ pub fn app_status(
         events: instance.map(|instance| text(&instance.events)),
         supervisor: supervisor.map(|supervisor| supervisor.process.pid),
         mode: supervisor.map(|supervisor| if supervisor.background { "background" } else { "run" }.to_owned()),
-        limits: instance.map(|instance| limits(instance)).unwrap_or_default(),
+        limits: instance.map(limits).unwrap_or_default(),
     }
 }
 

@@ -235,12 +235,12 @@ fn a_limit_above_what_is_allowed() {
 #[test]
 fn an_option_that_is_not_built_yet_is_not_ignored() {
     let home = Home::new();
-    home.app("web").behaves("sleep").conf("limits.cpu_limit = 50");
+    home.app("web").behaves("sleep").conf("logging.syslog = true");
     let output = home.ctl(["start", "web"]);
     if output.code() == 0 {
         assert_eq!(home.status("web").state, "running");
     } else {
-        output.explains("limits.cpu_limit");
+        output.explains("logging.syslog");
         assert!(home.app("web").processes().is_empty());
     }
 }

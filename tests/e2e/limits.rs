@@ -424,6 +424,36 @@ fn the_users_processes_are_counted_where_an_ordinary_user_has_no_groups() {
     home.wait_until_unsupervised();
 }
 
+#[test]
+fn more_than_the_group_above_allows_is_refused_or_gone_without_by_force() {
+    if !has_groups() {
+        return;
+    }
+    let above = Delegated::to(somebody());
+    let home = Home::new();
+    fs::write(above.0[1].join("cpu.cfs_quota_us"), "10000").unwrap();
+    let app = home.app("web").behaves("sleep").conf("limits.cpu_limit = 50\nlimits.process_limit = 9");
+    let script = format!("echo $$ > {}/cgroup.procs\nexec \"$0\" \"$@\"", above.0[1].display());
+    let ctl = |args: &[&str]| {
+        let program = binary("daemonctl").to_string_lossy().into_owned();
+        let words = ["-ec", &script, &program].into_iter().chain(args.iter().copied());
+        home.finish(home.program(Path::new("/bin/sh"), words))
+    };
+    ctl(&["start", "web"])
+        .exits(1)
+        .explains("cannot limit cpu to 50%")
+        .explains("the control group above may allow less");
+    assert!(app.processes().is_empty());
+    wait_until_no_group(&home);
+    home.wait_until_unsupervised();
+    ctl(&["start", "--force", "web"]).ok().says("cannot limit cpu to 50%");
+    // Only what cannot be had is gone without.
+    home.ctl(["status", "-l", "web"]).ok().says("cpu 50%: not enforced (--force), processes 9: cgroup v1");
+    home.ctl(["stop", "web"]).ok();
+    wait_until_no_group(&home);
+    home.wait_until_unsupervised();
+}
+
 /// Groups that an administrator has made for a user, removed at the end.
 struct Delegated(Vec<PathBuf>);
 

@@ -24,5 +24,6 @@ mod limits;
 mod messages;
 mod races;
 mod restarts;
+mod seccomp;
 mod servers;
 mod speed;

@@ -30,9 +30,9 @@ const ALLOWED: &[Group] = &[
     Group {
         why: "Streams, waiting and events: what every server turns on.",
         calls: "epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 io_cancel \
-                io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit pipe pipe2 poll ppoll ppoll_time64 pselect6 \
-                pselect6_time64 select _newselect sendfile sendfile64 signalfd signalfd4 splice tee timerfd_create \
-                timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 vmsplice",
+                io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit pipe pipe2 poll ppoll \
+                ppoll_time64 pselect6 pselect6_time64 select _newselect sendfile sendfile64 signalfd signalfd4 \
+                splice tee timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 vmsplice",
     },
     Group {
         why: "Sockets: with whom is the matter of no_network.",
@@ -81,8 +81,9 @@ const ALLOWED: &[Group] = &[
     },
     Group {
         why: "Messages, semaphores and shared memory between processes.",
-        calls: "ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd \
-                semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget",
+        calls: "ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend \
+                mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop \
+                semtimedop_time64 shmat shmctl shmdt shmget",
     },
     Group {
         why: "Chance, and walls that a process builds around itself.",

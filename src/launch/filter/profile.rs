@@ -1,10 +1,11 @@
-//! Profiles in JSON: the `linux.seccomp` of an OCI runtime configuration, and Docker's form of it, which says in
-//! addition for whom an entry is meant.
+//! Profiles in JSON: the `linux.seccomp` of an OCI runtime configuration, and the form of it that Docker and Podman
+//! have, which says in addition for whom an entry is meant.
 //!
 //! Entries are read as runc reads them: one whose action is the default's says nothing; conditions in one entry hold
 //! together, unless two of them are about the same argument: then each stands alone. A profile that cannot be honoured
 //! as a whole is refused, with the entry named; only a call that no kernel has is passed over, and told.
 
+use nix::errno::Errno;
 use serde::Deserialize;
 
 use super::arch::{Arch, exists};
@@ -37,6 +38,7 @@ pub(super) struct Profile {
 struct File {
     default_action: String,
     default_errno_ret: Option<u64>,
+    default_errno: Option<String>,
     #[serde(default)]
     architectures: Option<Vec<String>>,
     #[serde(default)]
@@ -65,6 +67,7 @@ struct Entry {
     name: Option<String>,
     action: String,
     errno_ret: Option<u64>,
+    errno: Option<String>,
     #[serde(default)]
     args: Option<Vec<Arg>>,
     #[serde(default)]
@@ -119,6 +122,9 @@ const ELSEWHERE: [&str; 17] = [
 /// The greatest error number a system call can have.
 const MOST_ERRNO: u64 = 4095;
 
+/// The greatest one that has a name (EHWPOISON).
+const LAST_NAMED_ERRNO: u64 = 133;
+
 /// Reads a profile. An error is the end of a sentence that begins with the file.
 pub(super) fn read(text: &str, host: Host) -> Result<Profile, String> {
     if text.trim().is_empty() {
@@ -128,7 +134,8 @@ pub(super) fn read(text: &str, host: Host) -> Result<Profile, String> {
     if file.listener_path.is_some() || file.listener_metadata.is_some() {
         return Err("listenerPath is for an agent that answers SCMP_ACT_NOTIFY, which is not supported".to_owned());
     }
-    let default = verdict(&file.default_action, file.default_errno_ret, None)
+    let default = number(file.default_errno_ret, file.default_errno.as_deref())
+        .and_then(|errno| verdict(&file.default_action, errno))
         .map_err(|why| format!("defaultAction: {}", why.replace("errnoRet", "defaultErrnoRet")))?;
     let arches = arches(&file, host.native)?;
     let mut rules = Rules::new(arches, default, Verdict::KillProcess);
@@ -144,7 +151,8 @@ pub(super) fn read(text: &str, host: Host) -> Result<Profile, String> {
             [] => format!("syscalls[{at}]: {why}"),
         };
         // Everything is read, also what is not meant for this host: a mistake is one everywhere.
-        let verdict = verdict(&entry.action, entry.errno_ret, file.default_errno_ret).map_err(place)?;
+        let errno = number(entry.errno_ret, entry.errno.as_deref()).map_err(place)?;
+        let verdict = verdict(&entry.action, errno).map_err(place)?;
         let alternatives = alternatives(entry.args.as_deref().unwrap_or_default()).map_err(place)?;
         let meant = is_meant(entry, host).map_err(place)?;
         for name in names {
@@ -195,11 +203,22 @@ fn names(entry: &Entry) -> Result<&[String], String> {
     }
 }
 
-/// The action of an entry; `default_errno` is the number of an entry that has none, if the profile says so.
-fn verdict(action: &str, errno: Option<u64>, default_errno: Option<u64>) -> Result<Verdict, String> {
+/// The error number of an entry. Podman's profiles have its name beside it.
+fn number(number: Option<u64>, name: Option<&str>) -> Result<Option<u64>, String> {
+    let Some(name) = name else { return Ok(number) };
+    let called = |number: &u64| format!("{:?}", Errno::from_raw(*number as i32)) == name;
+    let known = (1..=LAST_NAMED_ERRNO).find(called).ok_or_else(|| format!("{name:?} is the name of no error"))?;
+    match number {
+        Some(number) if number != known => Err(format!("errnoRet {number} is not {name}, which is {known}")),
+        _ => Ok(Some(known)),
+    }
+}
+
+/// The action of an entry.
+fn verdict(action: &str, errno: Option<u64>) -> Result<Verdict, String> {
     let plain = match action {
         "SCMP_ACT_ERRNO" => {
-            let errno = errno.or(default_errno).unwrap_or(libc::EPERM as u64);
+            let errno = errno.unwrap_or(libc::EPERM as u64);
             let fits = u16::try_from(errno).ok().filter(|_| errno <= MOST_ERRNO);
             return fits.map(Verdict::Errno).ok_or(format!("errnoRet {errno} is greater than {MOST_ERRNO}"));
         }
@@ -257,9 +276,8 @@ fn condition((at, arg): (usize, &Arg)) -> Result<Condition, String> {
 /// Whether an entry is for this host and this app.
 fn is_meant(entry: &Entry, host: Host) -> Result<bool, String> {
     let none = Filter::default();
-    let (includes, excludes) = (judge(entry.includes.as_ref().unwrap_or(&none), host)?, {
-        judge(entry.excludes.as_ref().unwrap_or(&none), host)?
-    });
+    let includes = judge(entry.includes.as_ref().unwrap_or(&none), host)?;
+    let excludes = judge(entry.excludes.as_ref().unwrap_or(&none), host)?;
     let all = |answers: &[Option<bool>]| answers.iter().all(|answer| *answer != Some(false));
     let any = |answers: &[Option<bool>]| answers.contains(&Some(true));
     Ok(all(&includes) && !any(&excludes))
@@ -314,9 +332,9 @@ fn arch(name: &str) -> Result<Option<Arch>, String> {
 
 fn flag(name: &str) -> Result<u64, String> {
     match name {
-        "SECCOMP_FILTER_FLAG_TSYNC" => Ok(libc::SECCOMP_FILTER_FLAG_TSYNC as u64),
-        "SECCOMP_FILTER_FLAG_LOG" => Ok(libc::SECCOMP_FILTER_FLAG_LOG as u64),
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u64),
+        "SECCOMP_FILTER_FLAG_TSYNC" => Ok(libc::SECCOMP_FILTER_FLAG_TSYNC),
+        "SECCOMP_FILTER_FLAG_LOG" => Ok(libc::SECCOMP_FILTER_FLAG_LOG),
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW),
         _ => {
             let known = "use SECCOMP_FILTER_FLAG_TSYNC, _LOG or _SPEC_ALLOW";
             Err(format!("flags: {name:?} is not supported: {known}"))

@@ -59,7 +59,7 @@ fn the_built_in_list_says_what_it_says() {
 
     // Threads and children, and each namespace alone or with others.
     assert_eq!(says("clone", 0x003d_0f00, 0), ALLOW);
-    assert_eq!(says("clone", 0x1200_011, 0), ALLOW);
+    assert_eq!(says("clone", 0x0120_0011, 0), ALLOW);
     for flag in [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000u64] {
         assert_eq!(says("clone", flag | 17, 0), EPERM, "{flag:#x}");
         assert_eq!(says("unshare", flag, 0), EPERM, "{flag:#x}");
@@ -185,6 +185,20 @@ fn every_action_has_its_value_and_the_strictest_counts() {
 }
 
 #[test]
+fn an_error_without_a_number_is_eperm_and_may_have_a_name() {
+    let program = program(&json!({
+        "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "defaultErrno": "ENOSYS",
+        "syscalls": [
+            {"names": ["execve", "exit_group"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["mount"], "action": "SCMP_ACT_ERRNO"},
+            {"names": ["umount2"], "action": "SCMP_ACT_ERRNO", "errno": "EINVAL"},
+        ],
+    }));
+    let says = |name| verdict(&program, call(name, [0; 6]));
+    assert_eq!([says("mount"), says("umount2"), says("read")], [EPERM, 0x0005_0016, ENOSYS]);
+}
+
+#[test]
 fn conditions_on_one_argument_are_alternatives_and_others_hold_together() {
     let entry = |args: Value| {
         program(&json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
@@ -264,6 +278,8 @@ fn what_cannot_be_honoured_is_named() {
         entry(json!({"names": ["mount"], "action": "SCMP_ACT_LOG", "excludes": {"minKernel": "new"}})),
         entry(json!({"names": ["execve"], "action": "SCMP_ACT_ERRNO"})),
         entry(json!({"names": ["exit_group", "exit"], "action": "SCMP_ACT_KILL"})),
+        entry(json!({"names": ["mount"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "errno": "ENOSYS"})),
+        entry(json!({"names": ["mount"], "action": "SCMP_ACT_ERRNO", "errno": "EDAY"})),
         arg(6, "SCMP_CMP_EQ", 0),
         arg(0, "SCMP_CMP_IS", 0),
         arg(0, "SCMP_CMP_EQ", 2),

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 /// The groups below those of this process that have this name, with all below them, parents first.
 pub(crate) fn called(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -40,11 +42,15 @@ pub(crate) fn version_1(controller: &str) -> Option<PathBuf> {
     own().into_iter().find(|(controllers, _)| controllers.split(',').any(|name| name == controller)).map(|(_, dir)| dir)
 }
 
-/// Removes groups that nothing is in any more. The kernel takes its time to notice.
+/// Removes groups that were made for a story, and kills what the story has left in them.
 pub(crate) fn remove(groups: &[PathBuf]) {
     for group in groups.iter().rev() {
         let _ = super::wait::poll(Duration::from_secs(5), || match fs::remove_dir(group) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Err(error.to_string()),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+                members.lines().filter_map(|pid| pid.parse().ok()).for_each(|pid| super::kill(pid, Signal::SIGKILL));
+                Err(error.to_string())
+            }
             _ => Ok(()),
         });
     }

@@ -10,6 +10,7 @@ use super::options::Extras;
 use super::report::{Report, StepName, Why};
 use super::sys::capabilities::Held;
 use super::sys::{CapabilitySys, Linux};
+use super::walls::ground::Ground;
 use super::{capabilities, filter, limits};
 use crate::cgroup::{Usable, Version};
 use crate::config::Options;
@@ -29,6 +30,8 @@ pub struct Facts {
     pub kernel: (u32, u32),
     /// Text of the seccomp profile, if one is used.
     pub profile: String,
+    /// What walls are built on.
+    pub ground: Ground,
 }
 
 impl Facts {
@@ -42,7 +45,7 @@ impl Facts {
             Some(file) if filter::is_asked(options) => (kernel()?, read_profile(file)?),
             _ => Default::default(),
         };
-        Ok(Self { uid, pid, cgroups, held: held(options)?, kernel, profile })
+        Ok(Self { uid, pid, cgroups, held: held(options)?, kernel, profile, ground: Ground::survey(options, extras) })
     }
 }
 
@@ -52,7 +55,7 @@ impl Default for Facts {
         let all = caps::all().iter().fold(0, |set, capability| set | capability.bitmask());
         let held = Held { bounding: all, permitted: all, effective: all, ..Held::default() };
         let cgroups = Usable::everywhere(Version::V2, "/sys/fs/cgroup");
-        Self { uid: 0, pid: 1, cgroups, held, kernel: (6, 12), profile: String::new() }
+        Self { uid: 0, pid: 1, cgroups, held, kernel: (6, 12), profile: String::new(), ground: Ground::default() }
     }
 }
 

@@ -148,8 +148,15 @@ pub fn parse(args: Vec<OsString>, gate: bool) -> Result<Request, Refusal> {
     if !refused.is_empty() {
         return Err(Refusal::Options(refused));
     }
-    let command = matches.remove_many("command").into_iter().flatten().collect();
-    Ok(Request { options, extras: extras(&mut matches, gate), command })
+    let command: Vec<OsString> = matches.remove_many("command").into_iter().flatten().collect();
+    let mut extras = extras(&mut matches, gate);
+    if !gate {
+        // Alone, a launcher knows of no app's directory that a private /tmp would have to show: the command's is that.
+        let programs = command.first().map(PathBuf::from).into_iter().chain(extras.env_script.clone());
+        let dirs: Vec<_> = programs.filter_map(|path| Some(path.parent()?.to_owned())).collect();
+        extras.keep.extend(dirs.into_iter().filter(|dir| !dir.as_os_str().is_empty()));
+    }
+    Ok(Request { options, extras, command })
 }
 
 fn extras(matches: &mut ArgMatches, gate: bool) -> Extras {

@@ -111,15 +111,11 @@ pub enum Action {
 impl Action {
     /// Whether `--force` may go without it. Who the app is, and where, is never left to chance.
     pub(super) fn is_dispensable(&self) -> bool {
-        matches!(
-            self,
-            Self::Join(_)
-                | Self::Wall(_)
-                | Self::Capabilities(_)
-                | Self::NoNewPrivs
-                | Self::Domain(_)
-                | Self::Filter(_)
-        )
+        match self {
+            Self::Wall(wall) => wall.is_dispensable(),
+            Self::Join(_) | Self::Capabilities(_) | Self::NoNewPrivs | Self::Domain(_) | Self::Filter(_) => true,
+            _ => false,
+        }
     }
 }
 

@@ -287,7 +287,6 @@ fn a_name_is_looked_up_in_the_path_of_the_app() {
 #[test]
 fn what_is_not_built_is_refused() {
     for (flag, line) in [
-        ("--private-tmp", "sandbox.private_tmp = true is not supported yet"),
         ("--foreground", "--foreground is not supported yet"),
         ("-d", "--daemon is not supported yet"),
     ] {

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
 use super::family::{self, Search};
-use super::host::{Hands, Host, monotonic};
+use super::host::{Hands, Held, Host, Process, monotonic};
 use super::instance::LAUNCH_ID;
 use super::pidfd::{PidFd, start_time};
 use crate::config::values::Level;
@@ -46,7 +46,8 @@ impl Checker for Hands {
             let begun = monotonic();
             let prepared = host.with(&app, |held| {
                 let instance = held.instance.as_ref()?;
-                Some((instance.launch.with_command(instance.check.clone()?), instance.check_timeout))
+                let spec = instance.launch.with_command(instance.check.clone()?);
+                Some((inside(spec, held), instance.check_timeout))
             });
             let report = |success, output| CheckReport { success, output, took: monotonic().saturating_sub(begun) };
             let Some((spec, timeout)) = prepared else { return report(false, "there is no health check".to_owned()) };
@@ -72,7 +73,12 @@ impl Checker for Hands {
                     Hook::Start => instance.on_start.clone()?,
                     Hook::Stop => instance.on_stop.clone()?,
                 };
-                Some((instance.launch.with_command(command), instance.events.clone(), instance.level))
+                let mut spec = instance.launch.with_command(command);
+                // The walls of an app that has ended are gone with it: its on-stop hook gets new ones of the same kind.
+                if hook == Hook::Start {
+                    spec = inside(spec, held);
+                }
+                Some((spec, instance.events.clone(), instance.level))
             });
             let Some((mut spec, events, level)) = prepared else { return };
             for (key, value) in hook_variables(hook, pid, told) {
@@ -100,6 +106,15 @@ impl Checker for Hands {
             }
         })
     }
+}
+
+/// A launch in the namespaces of the app, if it has its own, so that a check reaches what only the app can reach.
+fn inside(mut spec: LaunchSpec, held: &Held) -> LaunchSpec {
+    let walled = held.instance.as_ref().is_some_and(|instance| instance.walled);
+    if let Some(Process { child, .. }) = held.process.as_ref().filter(|_| walled) {
+        spec.flags.push(format!("--enter={}:{}", child.pid, child.start_time));
+    }
+    spec
 }
 
 /// What a hook is told in its environment.

@@ -148,6 +148,16 @@ impl Host {
         }
     }
 
+    /// The apps that run confined, with their main processes.
+    pub fn confined(&self) -> Vec<(AppName, i32)> {
+        let apps = self.apps.borrow();
+        let confined = apps.iter().filter_map(|(app, held)| {
+            let process = held.process.as_ref()?;
+            held.instance.as_ref()?.confined.then(|| (app.clone(), process.child.pid))
+        });
+        confined.collect()
+    }
+
     /// Works on what is held for an app.
     pub fn with<T>(&self, app: &AppName, work: impl FnOnce(&mut Held) -> T) -> T {
         work(self.apps.borrow_mut().entry(app.clone()).or_default())

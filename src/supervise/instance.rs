@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::runtime::RootDir;
 use crate::app::{App, AppError, Root, Script};
 use crate::cgroup::Group;
-use crate::config::values::{Level, Restart, Size};
+use crate::config::values::{Level, Restart, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::launch::limits::{self, Held};
-use crate::launch::{LaunchSpec, environment};
+use crate::launch::{LaunchSpec, environment, walls};
 
 /// The variable that marks every process of one run.
 pub const LAUNCH_ID: &str = "DAEMONCTL_LAUNCH_ID";
@@ -41,6 +41,12 @@ pub struct Instance {
     pub label: String,
     /// What it is, for people.
     pub description: Option<String>,
+    /// Whether it has namespaces of its own, which its hooks and checks enter.
+    #[serde(default)]
+    pub walled: bool,
+    /// Whether it is confined in any way: then none of its processes may command a supervisor.
+    #[serde(default)]
+    pub confined: bool,
     /// How its process is launched; hooks and checks are launched the same way with another command.
     pub launch: LaunchSpec,
     /// The value of [`LAUNCH_ID`] of its processes.
@@ -176,6 +182,8 @@ impl Instance {
         Ok(Self {
             label: options.daemon.name.clone().unwrap_or_else(|| name.to_string()),
             description: options.daemon.description.clone(),
+            walled: walls::are_asked(options),
+            confined: is_confined(options),
             launch: launch_spec(&app, options, at)?,
             launch_id: at.launch_id.to_owned(),
             check: options.monitoring.check_command.as_ref().map(shell).or_else(|| command_of(app.check())),
@@ -241,10 +249,28 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
         // With a prefix: an app may be called like a file that every control group has.
         flags.push(format!("--cgroup=daemonctl-{}/app-{}", at.root.id(), app.name()));
     }
+    if walls::are_asked(options) {
+        // What the app consists of stays in sight; what commands its supervisor goes out of it.
+        let mut keep = vec![app.dir(), app.run_dir()];
+        keep.extend(shaped.daemon.working_directory.as_deref());
+        keep.dedup();
+        flags
+            .extend(keep.iter().filter(|_| options.sandbox.private_tmp).map(|dir| format!("--keep={}", dir.display())));
+        let runtime = at.runtime.path();
+        flags.push(format!("--hide={}", runtime.parent().unwrap_or(runtime).display()));
+    }
 
     let mut inherited = environment::inherit(&at.asked.environment);
     inherited.extend(set);
     Ok(LaunchSpec { flags, command, environment: inherited, join: None })
+}
+
+/// Whether an app is confined, by walls or by what it may ask of the kernel.
+fn is_confined(options: &Options) -> bool {
+    let security = &options.security;
+    options.sandbox.kind != SandboxType::None
+        || !security.capabilities_drop.0.is_empty()
+        || !security.capabilities_keep.0.is_empty()
 }
 
 /// The directory an app starts in unless it is told otherwise: its run script's.

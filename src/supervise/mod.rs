@@ -29,6 +29,7 @@ pub mod keeper;
 pub mod link;
 pub mod lock;
 pub mod nofile;
+mod peers;
 #[allow(unsafe_code)]
 pub mod pidfd;
 pub mod record;

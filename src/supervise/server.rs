@@ -6,7 +6,7 @@
 //! | status, hello | the owner, root | tells |
 //!
 //! A connection carries one request. Whoever is slow, silent, or sends too much is hung up on; a client that leaves
-//! does not take its request back.
+//! does not take its request back. A process of an app that is confined is told so and nothing else ([`peers`]).
 
 use std::cell::Cell as Counter;
 use std::io;
@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use super::adopt::{self, Handover};
 use super::host::{Host, monotonic, wall};
 use super::instance::Asked;
+use super::peers;
 use super::view::{self, Now};
 use crate::control::protocol::{self, AppReply, Command, Failure, FailureKind, MAX_LINE, Outcome, Reply, Request};
 use crate::control::status::AppStatus;
@@ -80,19 +81,25 @@ impl Server {
     }
 
     fn accept(self, stream: UnixStream) {
-        let own = nix::unistd::geteuid().as_raw();
-        match stream.peer_cred() {
-            Ok(peer) if peer.uid() == own || peer.uid() == 0 => {}
+        let peer = match stream.peer_cred() {
+            Ok(peer) if peers::is_admitted(peer.uid()) => peer,
             Ok(peer) => return tracing::warn!(uid = peer.uid(), "refused a stranger"),
             Err(error) => return tracing::warn!(%error, "cannot tell who is connecting"),
-        }
+        };
         if *self.busy.borrow() >= CONNECTIONS {
             return tracing::warn!("too many connections");
         }
         self.busy.send_modify(|busy| *busy += 1);
         actix::spawn(async move {
             let busy = Busy(self.busy.clone());
-            if let Err(error) = self.exchange(stream).await {
+            let inside = peers::confined_app(&self.host, peer.pid());
+            let exchange = async {
+                match inside {
+                    Some(app) => refuse(stream, &app).await,
+                    None => self.exchange(stream).await,
+                }
+            };
+            if let Err(error) = exchange.await {
                 tracing::debug!(%error, "a client went away");
             }
             drop(busy);
@@ -264,6 +271,18 @@ impl Server {
         let instance = self.host.with(&cell.name, |held| held.instance.clone());
         view::app_status(cell, instance.as_ref(), Some(&self.host.identity), self.host.root.path(), now)
     }
+}
+
+/// Tells a process of an app that is confined that it is not heard.
+async fn refuse(stream: UnixStream, app: &AppName) -> io::Result<()> {
+    tracing::warn!(%app, "refused a process of an app in a sandbox");
+    let (reader, mut writer) = stream.into_split();
+    // Read first: to close a socket with something unread in it would take the reply away from the client.
+    let mut line = Vec::new();
+    let mut limited = BufReader::new(reader).take(MAX_LINE as u64);
+    let _ = tokio::time::timeout(REQUEST_TIME, limited.read_until(b'\n', &mut line)).await;
+    let message = format!("{app} runs in a sandbox, and nothing that runs in one may command this supervisor");
+    say(&mut writer, &Reply::Error { message }).await
 }
 
 /// Counts a request as under way until it is dropped.

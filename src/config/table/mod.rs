@@ -45,10 +45,6 @@ const NOT_BUILT: &[(&str, Option<&str>)] = &[
     ("logging.collector", Some("teelog")),
     ("sandbox.type", Some("firejail")),
     ("sandbox.profile", None),
-    ("sandbox.private_tmp", None),
-    ("sandbox.private_dev", None),
-    ("sandbox.no_network", None),
-    ("sandbox.readonly_paths", None),
 ];
 
 /// Every option of an app, section by section.

@@ -14,7 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -181,8 +181,10 @@ impl Sys for Linux {
 
     fn make_dir(&mut self, path: &Path) -> io::Result<()> {
         match std::fs::create_dir(path) {
+            // Whatever the umask says: the app's user must get in.
+            Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made,
+            Err(error) => Err(error),
         }
     }
 

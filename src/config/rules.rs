@@ -16,7 +16,7 @@ const WALLS: [&str; 6] = [
     "sandbox.seccomp_profile",
 ];
 
-/// An option that asks for a wall implies `unshare` where no sandbox type is set, and contradicts `none`. Returns the
+/// A profile is firejail's. An option that asks for a wall implies `unshare` where no sandbox type is set, and contradicts `none`. Returns the
 /// option that implied it.
 pub(super) fn imply_sandbox(values: &mut BTreeMap<&'static str, Value>) -> Result<Option<&'static str>, Problem> {
     let asks = |value: &Value| match value {
@@ -24,6 +24,10 @@ pub(super) fn imply_sandbox(values: &mut BTreeMap<&'static str, Value>) -> Resul
         Value::Array(list) => !list.is_empty(),
         _ => true,
     };
+    if values.contains_key("sandbox.profile") && values.get("sandbox.type").is_none_or(|kind| kind != "firejail") {
+        let message = "it is a profile for firejail: set sandbox.type to firejail, or leave it out";
+        return Err(Problem::new(message).about("sandbox.profile"));
+    }
     let Some(wall) = WALLS.into_iter().find(|name| values.get(name).is_some_and(asks)) else { return Ok(None) };
     match values.get("sandbox.type") {
         None => {

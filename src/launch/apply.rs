@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::diagnose::{Attempt, diagnose, not_found};
 use super::environment::{self, Vars};
+use super::firejail;
 use super::identity::Target;
 use super::options::Variable;
 use super::plan::{Action, Resource, limit_text};
@@ -122,6 +123,18 @@ impl<S: Sys> Launch<'_, S> {
                 self.assign(variables);
                 Ok(())
             }
+            Action::EndWithParent(signal) => self.sys.end_with_parent(signal.number()).map_err(|errno| {
+                Report::new(StepName::Signals, format!("ask for {signal} at the end of the parent"), errno)
+            }),
+            Action::Output { fd, path } => self
+                .sys
+                .append_to(*fd, path)
+                .map_err(|error| Report::new(StepName::Streams, format!("append output to {}", path.display()), error)),
+            Action::NoInput => self
+                .sys
+                .no_input()
+                .map_err(|error| Report::new(StepName::Streams, "open /dev/null as standard input", error)),
+            Action::Wrap(words) => self.wrap(words),
             Action::CloseOnExec => self
                 .sys
                 .close_on_exec()
@@ -322,6 +335,29 @@ impl<S: Sys> Launch<'_, S> {
                 })
             }
         }
+    }
+
+    /// Puts another program before the command, which is looked for first: whether it is there must be known before that
+    /// program runs, and it must be told where.
+    fn wrap(&mut self, words: &[String]) -> Result<(), Report> {
+        let Some((name, arguments)) = self.command.split_first() else { return Ok(()) };
+        let candidates = self.candidates(name).into_iter();
+        let mut found: Vec<_> = candidates.map(|path| (self.sys.executable(&path), path)).collect();
+        // As execvp(3): what is there and not for us is told only if nothing else is found.
+        let best = found.iter().position(|(found, _)| found.is_ok());
+        let best =
+            best.or_else(|| found.iter().position(|(found, _)| !matches!(found, Err(Errno::ENOENT | Errno::ENOTDIR))));
+        match (best.map(|at| found.swap_remove(at)), is_searched(name)) {
+            (Some((Ok(absolute), _)), _) => self.command = firejail::wrapped(words, &absolute, arguments),
+            (None, true) => return Err(not_found(Path::new(name), &self.path())),
+            (Some((Err(errno), path)), _) => {
+                return Err(diagnose(&Attempt { path: &path, errno, argv: &[], env: &[] }));
+            }
+            (None, false) => {
+                return Err(diagnose(&Attempt { path: Path::new(name), errno: Errno::ENOENT, argv: &[], env: &[] }));
+            }
+        }
+        Ok(())
     }
 
     /// Becomes the command. Returns why not.

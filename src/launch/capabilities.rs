@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn what_could_undo_a_wall_is_taken_and_not_to_be_kept() {
         let mut options = Options::default();
-        options.sandbox.no_network = true;
+        (options.sandbox.kind, options.sandbox.no_network) = (SandboxType::Unshare, true);
         assert!(are_changed(&options), "so that a change of user leaves them to be taken");
         let admin = Capability::CAP_SYS_ADMIN.bitmask();
         let sets = plan_sets(&mut Plan::default(), &options, &facts(0, ALL_41)).unwrap();

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::firejail::{self, Firejail};
 use super::options::Extras;
 use super::report::{Report, StepName, Why};
 use super::sys::capabilities::Held;
@@ -32,6 +33,8 @@ pub struct Facts {
     pub profile: String,
     /// What walls are built on.
     pub ground: Ground,
+    /// What is known of firejail, where it is to be used.
+    pub firejail: Option<Firejail>,
 }
 
 impl Facts {
@@ -45,7 +48,9 @@ impl Facts {
             Some(file) if filter::is_asked(options) => (kernel()?, read_profile(file)?),
             _ => Default::default(),
         };
-        Ok(Self { uid, pid, cgroups, held: held(options)?, kernel, profile, ground: Ground::survey(options, extras) })
+        let (held, ground) = (held(options)?, Ground::survey(options, extras));
+        let firejail = firejail::is_used(options).then(|| Firejail::look(options));
+        Ok(Self { uid, pid, cgroups, held, kernel, profile, ground, firejail })
     }
 }
 
@@ -55,7 +60,10 @@ impl Default for Facts {
         let all = caps::all().iter().fold(0, |set, capability| set | capability.bitmask());
         let held = Held { bounding: all, permitted: all, effective: all, ..Held::default() };
         let cgroups = Usable::everywhere(Version::V2, "/sys/fs/cgroup");
-        Self { uid: 0, pid: 1, cgroups, held, kernel: (6, 12), profile: String::new(), ground: Ground::default() }
+        let program = Some("/usr/bin/firejail".into());
+        let firejail = Some(Firejail { program, is_setuid: true, may_gain: true, absent: Vec::new() });
+        let (profile, ground) = (String::new(), Ground::default());
+        Self { uid: 0, pid: 1, cgroups, held, kernel: (6, 12), profile, ground, firejail }
     }
 }
 

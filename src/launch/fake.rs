@@ -116,6 +116,18 @@ impl Sys for Fake {
         Ok(self.call(format!("pipe {fd} {owner}"))?)
     }
 
+    fn append_to(&mut self, fd: i32, path: &Path) -> io::Result<()> {
+        Ok(self.call(format!("append {fd} {}", path.display()))?)
+    }
+
+    fn end_with_parent(&mut self, signal: i32) -> nix::Result<()> {
+        self.call(format!("pdeathsig {signal}"))
+    }
+
+    fn executable(&self, path: &Path) -> nix::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
     fn set_umask(&mut self, mask: u32) {
         let _ = self.call(format!("umask {mask:o}"));
     }

@@ -15,11 +15,14 @@
 //!   [`limits`], [`walls`], [`capabilities`], [`mod@filter`] and [`firejail`].
 //! - [`run`]: the launcher's `main`: gate or command line, plan, and what becomes of a failure.
 //! - [`apply`]: the steps, carried out; with [`identity`] for the most dangerous one and [`script`] for env.sh.
+//! - [`alone`]: the parent that stays, or that sees a command off into the background, where no supervisor does.
+//! - [`mod@forward`]: which signals a parent passes on.
 //! - [`environment`]: the app's variables: what is inherited, what files add, what wins.
 //! - [`diagnose`]: why execve(2) failed, in words.
 //! - [`report`]: a step that failed, for people and across the gate.
 //! - [`sys`]: the door to the kernel, and the only unsafe code.
 
+pub mod alone;
 pub mod apply;
 pub mod capabilities;
 pub mod diagnose;
@@ -29,6 +32,7 @@ pub mod facts;
 mod fake;
 pub mod filter;
 pub mod firejail;
+pub mod forward;
 pub mod identity;
 pub mod limits;
 pub mod options;
@@ -43,6 +47,7 @@ pub mod sys;
 mod tests;
 pub mod walls;
 
+pub use forward::Forward;
 pub use report::Report;
 pub use run::main;
 pub use spawn::{Gate, LaunchSpec, NotSpawned, spawn};

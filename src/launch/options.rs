@@ -9,6 +9,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde::{Deserialize, Serialize};
 
+use super::alone::{self, Mode};
 use super::limits::Join;
 use super::report::StepName;
 use crate::config::{Options, table};
@@ -31,6 +32,8 @@ pub struct Extras {
     pub gate: bool,
     /// Print the plan only.
     pub explain: bool,
+    /// What becomes of the launcher.
+    pub mode: Mode,
     /// What cannot be enforced becomes a warning.
     pub force: bool,
     /// Name of the process's control group, below that of the caller.
@@ -83,24 +86,36 @@ pub enum Refusal {
 /// The id of `--env-file`, which is the app's option in the table.
 const ENV_FILES: &str = "process.environment_file";
 
+/// What options mean that mean something else, or more, to a supervised app.
+const WORDS: [(&str, &str); 9] = [
+    (ENV_FILES, "File with KEY=VALUE lines added to the environment; of several, later ones win"),
+    ("daemon.name", "Name that heads the lines of --log"),
+    ("daemon.working_directory", "Directory the command starts in, entered as its user; this one if not set"),
+    ("logging.file", "File for events: start, signals, end; none if not set"),
+    ("logging.stdout_file", "File that standard output is appended to"),
+    ("logging.stderr_file", "File that standard error is appended to"),
+    ("pidfile.path", "File for the pid of the command"),
+    ("signals.forward_all", "Do not pass on the signals that are received and not needed here"),
+    ("limits.timeout", "Time the command may run; then it is stopped, and the exit code is 124"),
+];
+
 /// The command line as clap knows it.
 pub fn command() -> Command {
     let own = |id: &'static str| Arg::new(id).long(id);
     let paths =
         |id| own(id).value_name("DIR").hide(true).action(ArgAction::Append).value_parser(value_parser!(PathBuf));
     let table = table::launch_args(Command::new("daemonrun"));
-    // An app has one environment file; a process may be given several.
-    let shared = table.get_arguments().cloned().map(|arg| match arg.get_id() == ENV_FILES {
-        true => own(ENV_FILES)
-            .long("env-file")
-            .value_name("FILE")
-            .action(ArgAction::Append)
-            .help("File with KEY=VALUE lines added to the environment; of several, later ones win"),
-        false => arg,
+    let shared = table.get_arguments().cloned().map(|arg| match WORDS.iter().find(|(id, _)| arg.get_id() == id) {
+        // An app has one environment file; a process may be given several.
+        Some((ENV_FILES, help)) => {
+            own(ENV_FILES).long("env-file").value_name("FILE").action(ArgAction::Append).help(*help)
+        }
+        Some((_, help)) => arg.help(*help),
+        None => arg,
     });
     Command::new("daemonrun")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Sets up one process and becomes it")
+        .about("Sets up one process, and becomes it or stays as its parent")
         .after_help(codes())
         .override_usage("daemonrun [OPTIONS] [--] COMMAND [ARG]...")
         .arg(
@@ -126,10 +141,27 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("Script that sets the environment, sourced by /bin/sh as the command's user"),
         )
-        .arg(own("foreground").short('F').action(ArgAction::SetTrue).help("Stay as the parent of the command"))
         .arg(
-            own("daemon").short('d').action(ArgAction::SetTrue).help("Return, and leave the command in the background"),
+            own("foreground")
+                .short('F')
+                .action(ArgAction::SetTrue)
+                .conflicts_with("daemon")
+                .help("Stay as the parent of the command: pass on signals, end with its exit code"),
         )
+        .arg(
+            own("daemon")
+                .short('d')
+                .action(ArgAction::SetTrue)
+                .help("Return when the command runs, and leave it in the background"),
+        )
+        .arg(
+            own("quiet")
+                .short('q')
+                .action(ArgAction::SetTrue)
+                .conflicts_with("verbose")
+                .help("Say and log errors only"),
+        )
+        .arg(own("verbose").short('v').action(ArgAction::SetTrue).help("Say each step as it is done, and log more"))
         .arg(own("explain").action(ArgAction::SetTrue).help("Print the steps and their reasons, do nothing"))
         .arg(own("force").action(ArgAction::SetTrue).help("Do without what cannot be enforced here, and say so"))
         .arg(own("cgroup").value_name("NAME").hide(true))
@@ -143,10 +175,14 @@ pub fn command() -> Command {
 pub fn parse(args: Vec<OsString>, gate: bool) -> Result<Request, Refusal> {
     let usage = |error| Refusal::Usage(Box::new(error));
     let mut matches = command().no_binary_name(true).try_get_matches_from(args).map_err(usage)?;
-    let options = table::launch_options(&matches).map_err(|problems| Refusal::Options(vec![problems.to_string()]))?;
-    let refused = refused(&options, &matches);
-    if !refused.is_empty() {
-        return Err(Refusal::Options(refused));
+    let mut options =
+        table::launch_options(&matches).map_err(|problems| Refusal::Options(vec![problems.to_string()]))?;
+    options.logging.quiet |= matches.get_flag("quiet");
+    options.logging.verbose |= matches.get_flag("verbose");
+    // The launcher goes elsewhere before some of these are used.
+    let logging = &mut options.logging;
+    for path in [&mut logging.file, &mut logging.stdout_file, &mut logging.stderr_file, &mut options.pidfile.path] {
+        *path = path.take().map(absolute);
     }
     let command: Vec<OsString> = matches.remove_many("command").into_iter().flatten().collect();
     let mut extras = extras(&mut matches, gate);
@@ -156,15 +192,20 @@ pub fn parse(args: Vec<OsString>, gate: bool) -> Result<Request, Refusal> {
         let dirs: Vec<_> = programs.filter_map(|path| Some(path.parent()?.to_owned())).collect();
         extras.keep.extend(dirs.into_iter().filter(|dir| !dir.as_os_str().is_empty()));
     }
-    Ok(Request { options, extras, command })
+    let request = Request { options, extras, command };
+    let refused = refused(&request);
+    if refused.is_empty() { Ok(request) } else { Err(Refusal::Options(refused)) }
 }
 
 fn extras(matches: &mut ArgMatches, gate: bool) -> Extras {
-    // The script is sourced in its own directory, and the launcher goes elsewhere before that.
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     Extras {
         gate,
         explain: matches.get_flag("explain"),
+        mode: match (matches.get_flag("foreground"), matches.get_flag("daemon")) {
+            (false, false) => Mode::Become,
+            (true, _) => Mode::Foreground,
+            (false, true) => Mode::Daemon,
+        },
         force: matches.get_flag("force"),
         group: matches.remove_one("cgroup"),
         joined: None,
@@ -179,11 +220,18 @@ fn extras(matches: &mut ArgMatches, gate: bool) -> Extras {
 }
 
 /// What was asked for and cannot be done by this version: nothing is skipped silently.
-fn refused(options: &Options, matches: &ArgMatches) -> Vec<String> {
-    let options = table::unsupported(options).into_iter().map(|(key, value)| format!("{key} = {value}"));
-    let modes =
-        ["foreground", "daemon"].into_iter().filter(|mode| matches.get_flag(mode)).map(|mode| format!("--{mode}"));
-    options.chain(modes).map(|what| format!("{what} is not supported yet")).collect()
+fn refused(request: &Request) -> Vec<String> {
+    let unsupported = table::unsupported(&request.options).into_iter();
+    let mut refused: Vec<_> = unsupported.map(|(key, value)| format!("{key} = {value} is not supported yet")).collect();
+    if !request.extras.gate {
+        refused.extend(alone::refused(&request.options, &request.extras));
+    }
+    refused
+}
+
+/// A path that means the same from everywhere.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 impl fmt::Display for Refusal {
@@ -225,7 +273,9 @@ fn limit_pair(text: &str) -> Result<(u64, u64), String> {
 fn codes() -> String {
     let steps = StepName::ALL.map(|step| format!("  {}  {step}\n", step.exit_code()));
     format!(
-        "Exit codes: the command's own, once it runs. Before that, the step that failed:\n{}  127  the command was not found",
+        "Exit codes: the command's own, once it runs, or 128 and the number of the signal that ended it.\n\
+           124  it was stopped for --timeout\n\
+         Before that, the step that failed:\n{}  127  the command was not found",
         steps.concat()
     )
 }

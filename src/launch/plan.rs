@@ -7,8 +7,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use daemonctl_actors::value::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::alone;
 use super::capabilities::{self, Sets};
 use super::facts::Facts;
 use super::filter::{self, Program};
@@ -100,6 +102,19 @@ pub enum Action {
     Source(PathBuf),
     /// Lay what environment files say over the environment, and these variables over that.
     Assign(Vec<Variable>),
+    /// Ask the kernel for a signal when the parent ends.
+    EndWithParent(Signal),
+    /// Append what is written to a standard descriptor to a file.
+    Output {
+        /// 1 or 2.
+        fd: i32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Read standard input from /dev/null.
+    NoInput,
+    /// Put a program with its flags before the command.
+    Wrap(Vec<String>),
     /// Mark every descriptor beyond the standard ones as close-on-exec.
     CloseOnExec,
     /// Default dispositions, empty mask.
@@ -212,20 +227,34 @@ pub fn plan(options: &Options, extras: &Extras, facts: &Facts) -> Result<Plan, R
                    reading too, so that no write meets SIGPIPE when the reader is replaced";
         plan.step(StepName::Streams, Action::Streams, why);
     }
-    walls::steps(&mut plan, options, extras, facts)?;
+    if !extras.gate {
+        alone::streams(&mut plan, options, extras);
+    }
+    // firejail is setuid root: it does its work only if the launcher has not done the same before.
+    let by_us = !firejail::is_used(options);
+    if by_us {
+        walls::steps(&mut plan, options, extras, facts)?;
+    }
     plan.step(StepName::Umask, Action::Umask(daemon.umask.0), "before the app's code, or its env.sh, makes a file");
 
     // Give up privilege; from here on, act as the app.
     if security.user.is_some() || security.group.is_some() {
         let why = "groups, then gid, then uid: each needs the privilege that the last one gives up";
-        let keep_capabilities = capabilities::are_changed(options);
+        let keep_capabilities = by_us && capabilities::are_changed(options);
         plan.step(StepName::Identity, Action::TakeIdentity { keep_capabilities }, why);
     }
     if let Some(dir) = &daemon.working_directory {
         plan.step(StepName::Directory, Action::Enter(dir.clone()), "as the app's user, who must be able to be there");
     }
-    capabilities::steps(&mut plan, options, extras, facts)?;
-    walls::domain(&mut plan, options, extras, facts)?;
+    if by_us {
+        capabilities::steps(&mut plan, options, extras, facts)?;
+        walls::domain(&mut plan, options, extras, facts)?;
+    }
+    if alone::stays(options, extras) {
+        let why =
+            "after the change of user, which would undo it; a command whose parent is killed would outlive its limits";
+        plan.step(StepName::Signals, Action::EndWithParent(options.signals.stop_signal), why);
+    }
     if let Some(script) = &extras.env_script {
         plan.step(StepName::EnvScript, Action::Source(script.clone()), "as the app's user: it is the app's code");
     }
@@ -239,7 +268,9 @@ pub fn plan(options: &Options, extras: &Extras, facts: &Facts) -> Result<Plan, R
     plan.step(StepName::Descriptors, Action::CloseOnExec, "after the last file was opened: none leaks into the app");
     plan.step(StepName::Signals, Action::DefaultSignals, "ignored and blocked signals would survive the exec");
     firejail::steps(&mut plan, options, extras, facts)?;
-    filter::steps(&mut plan, options, extras, facts)?;
+    if by_us {
+        filter::steps(&mut plan, options, extras, facts)?;
+    }
     plan.step(StepName::Exec, Action::Exec, "the same process, now the app");
     Ok(plan)
 }
@@ -307,6 +338,13 @@ impl fmt::Display for Action {
                     names.join(", ")
                 )
             }
+            Self::EndWithParent(signal) => write!(f, "get {signal} when the parent ends"),
+            Self::Output { fd, path } => {
+                let stream = if *fd == 1 { "output" } else { "error" };
+                write!(f, "append standard {stream} to {}", path.display())
+            }
+            Self::NoInput => f.write_str("read from /dev/null"),
+            Self::Wrap(words) => write!(f, "put {} before the command", words.join(" ")),
             Self::CloseOnExec => f.write_str("close every descriptor but 0, 1 and 2 on exec"),
             Self::DefaultSignals => f.write_str("set every signal to its default, block none"),
             Self::Exec => f.write_str("run the command"),

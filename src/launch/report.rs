@@ -61,13 +61,17 @@ pub enum StepName {
     Descriptors,
     /// Signal dispositions and mask.
     Signals,
+    /// The file with the command's pid.
+    Pidfile,
+    /// The parent of a command that is started alone.
+    Parent,
     /// execve(2).
     Exec,
 }
 
 impl StepName {
     /// Every step.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Options,
         Self::Environment,
         Self::Accounts,
@@ -89,6 +93,8 @@ impl StepName {
         Self::Descriptors,
         Self::Signals,
         Self::Seccomp,
+        Self::Pidfile,
+        Self::Parent,
         Self::Exec,
     ];
 
@@ -116,6 +122,8 @@ impl StepName {
             Self::NoNewPrivs => ("no-new-privs", 118),
             Self::Landlock => ("landlock", 121),
             Self::Seccomp => ("seccomp", 122),
+            Self::Pidfile => ("pidfile", 123),
+            Self::Parent => ("parent", 125),
             Self::Exec => ("exec", 126),
         }
     }

@@ -9,11 +9,12 @@ use std::process::ExitCode;
 
 use nix::sys::socket::{MsgFlags, send};
 
+use super::alone::{self, Line, Mode, Voice};
 use super::apply::{Manner, carry_out};
 use super::environment::{Vars, unshield};
 use super::facts::Facts;
-use super::options::{self, Refusal};
-use super::plan::{explain, plan};
+use super::options::{self, Refusal, Request};
+use super::plan::{Action, Plan, plan};
 use super::report::{NOT_STARTED, REPORTED, Report, StepName, Word};
 use super::spawn::{GATE, GO, Orders};
 use super::sys::{Linux, take_gate};
@@ -70,47 +71,52 @@ fn alone(args: Vec<OsString>) -> ExitCode {
             let _ = text.print();
             return ExitCode::SUCCESS;
         }
-        Err(Refusal::Options(lines)) => return fail(StepName::Options.exit_code(), &lines),
-        Err(mistake) => return fail(StepName::Options.exit_code(), &[mistake.to_string()]),
+        Err(Refusal::Options(lines)) => return fail(&lines),
+        Err(mistake) => return fail(&[mistake.to_string()]),
     };
+    let Ok(voice) = Voice::to_a_person(&request.options) else { return ExitCode::from(NOT_STARTED) };
     let planned = Facts::gather(&request.options, &request.extras)
         .and_then(|facts| plan(&request.options, &request.extras, &facts));
     let plan = match planned {
         Ok(plan) => plan,
-        Err(report) => return fail_at(&report),
+        Err(report) => return fail_at(report, &voice),
     };
-    let mut warn = |warning: String| complain(&[format!("warning: {warning}")]);
-    plan.warnings.iter().cloned().for_each(&mut warn);
+    plan.warnings.iter().for_each(|warning| voice.say(&Line::Warning(warning.clone())));
     if request.extras.explain {
-        let command: Vec<_> = request.command.iter().map(|word| word.to_string_lossy()).collect();
-        let text = explain(&plan.steps, &command.join(" "));
-        return match io::stdout().write_all(text.as_bytes()) {
+        return match io::stdout().write_all(alone::explained(&request, &plan).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let actions = plan.steps.iter().map(|step| &step.action);
+    match request.extras.mode {
+        Mode::Become => fail_at(become_the_command(&request, &plan, &voice, |_| {}), &voice),
+        Mode::Foreground => alone::run(&request, &plan, voice).into(),
+        Mode::Daemon => alone::detach(&request, &plan, voice).into(),
+    }
+}
+
+/// Carries out the plan in this process, telling what is done. Returns why it has not become the command.
+pub(super) fn become_the_command(request: &Request, plan: &Plan, voice: &Voice, before: impl Fn(&Action)) -> Report {
+    let aloud = |action: &&Action| {
+        before(action);
+        voice.say(&Line::Step(action.to_string()));
+    };
+    let actions = plan.steps.iter().map(|step| &step.action).inspect(aloud);
+    let mut warn = |warning: String| voice.say(&Line::Warning(warning));
     let manner = Manner { force: request.extras.force, warn: &mut warn };
-    fail_at(&carry_out(&mut Linux, actions, &request.command, std::env::vars_os().collect(), manner))
+    carry_out(&mut Linux, actions, &request.command, std::env::vars_os().collect(), manner)
 }
 
 /// Says which step went wrong, and ends with its code.
-fn fail_at(report: &Report) -> ExitCode {
-    let mut lines = vec![report.message()];
-    lines.extend(report.hint().map(|hint| format!("  hint: {hint}")));
-    fail(report.exit_code(), &lines)
+fn fail_at(report: Report, voice: &Voice) -> ExitCode {
+    let code = report.exit_code();
+    voice.say(&Line::Failure(report));
+    code.into()
 }
 
-/// Says what went wrong, and ends.
-fn fail(code: u8, lines: &[String]) -> ExitCode {
-    complain(lines);
-    ExitCode::from(code)
-}
-
-fn complain(lines: &[String]) {
-    let mut text = String::new();
-    for line in lines {
-        text += &if line.starts_with(' ') { format!("{line}\n") } else { format!("daemonrun: {line}\n") };
-    }
+/// Says what is wrong with the command line, and ends.
+fn fail(lines: &[String]) -> ExitCode {
+    let text: String = lines.iter().map(|line| format!("daemonrun: {line}\n")).collect();
     let _ = io::stderr().write_all(text.as_bytes());
+    StepName::Options.exit_code().into()
 }

@@ -21,7 +21,7 @@ use super::apply::{Manner, carry_out};
 use super::environment::Vars;
 use super::facts::Facts;
 use super::fake::Fake;
-use super::options::{self, Refusal, Request};
+use super::options::{self, Request};
 use super::plan::{Action, Step, explain, plan};
 use super::report::{Report, StepName, Word};
 use super::spawn::{GATE, GO, LaunchSpec};
@@ -282,18 +282,6 @@ fn a_name_is_looked_up_in_the_path_of_the_app() {
     assert_eq!(report.message(), "cannot run prog: there is no such command in PATH");
     let mut sys = Fake { exec: vec![Errno::ENOENT], ..Fake::default() };
     assert_eq!(launch(&mut sys, &[], Vars::new()).message(), "cannot run /srv/web/run: /srv/web does not exist");
-}
-
-#[test]
-fn what_is_not_built_is_refused() {
-    for (flag, line) in [
-        ("--foreground", "--foreground is not supported yet"),
-        ("-d", "--daemon is not supported yet"),
-    ] {
-        let words = [flag, "true"].map(OsString::from).to_vec();
-        let Err(Refusal::Options(lines)) = options::parse(words, false) else { panic!("{flag} is accepted") };
-        assert!(lines.iter().any(|told| told == line), "{lines:?}");
-    }
 }
 
 #[test]

@@ -32,6 +32,16 @@ fn open_through_own_links(options: &mut OpenOptions, flags: i32, path: &Path) ->
     options.custom_flags(flags).open(path)
 }
 
+/// Opens a log file that grows at its end. It is made where it is missing, with the directories above it.
+pub fn open_to_append(path: &Path) -> io::Result<File> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o640);
+    open_through_own_links(&mut options, 0, path)
+}
+
 /// The files that an app's output and events go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {

@@ -1,6 +1,8 @@
 //! The processes of an app, as /proc shows them at one moment.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 
 use procfs::process::{Process as Entry, all_processes};
 use procfs::{Current, ProcResult, Uptime};
@@ -93,6 +95,27 @@ impl Tree {
         }
         self.children.iter_mut().for_each(Tree::read_commands);
     }
+}
+
+/// The children of all threads of a process (proc_tid_children(5)).
+pub fn children(pid: i32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>())
+        .collect()
+}
+
+/// The start time of a process, in clock ticks since boot (proc_pid_stat(5), field 22).
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name may hold anything, parentheses among it: fields are counted from the last one.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// The id of the present boot.
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use daemonctl_actors::cell::Child;
 
 use super::instance::LAUNCH_ID;
 use super::pidfd::start_time;
+pub(super) use crate::observe::processes::children;
 
 /// What is looked for, and where.
 #[derive(Clone, Debug)]
@@ -84,15 +85,6 @@ fn is_marked(pid: i32, launch_id: &str) -> bool {
     let after =
         |entry: &[u8]| entry.strip_prefix(marker.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'+');
     environment.split(|byte| *byte == 0).any(after)
-}
-
-/// The children of all threads of a process (proc_tid_children(5)).
-pub(super) fn children(pid: i32) -> Vec<i32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>())
-        .collect()
 }
 
 /// A process and those it descends from.

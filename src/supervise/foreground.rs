@@ -131,8 +131,7 @@ pub fn terminal_is_gone() -> bool {
 pub async fn pass_on(host: Rc<Host>, root: Addr<RootSupervisor>, signal: Signal) {
     for cell in root.send(Cells).await.unwrap_or_default() {
         let forward = host.with(&cell.name, |held| held.instance.as_ref().map(|instance| instance.forward.clone()));
-        if forward.is_some_and(|forward| forward.passes(signal)) {
-            let sent = if signal == Signal::HUP { cell.policy.reload_signal } else { signal };
+        if let Some(sent) = forward.and_then(|forward| forward.sent_for(signal, cell.policy.reload_signal)) {
             root.do_send(SignalApp { name: cell.name, signal: Some(sent), scope: Scope::Group, wait: None });
         }
     }

@@ -9,7 +9,7 @@ use daemonctl_actors::cell::{Policy, StartFailure, Trouble};
 use daemonctl_actors::health::HealthPolicy;
 use daemonctl_actors::lifecycle::Timing;
 use daemonctl_actors::restarts::{RestartPolicy, When};
-use daemonctl_actors::value::{AppName, Signal};
+use daemonctl_actors::value::AppName;
 use serde::{Deserialize, Serialize};
 
 use super::runtime::RootDir;
@@ -18,7 +18,7 @@ use crate::cgroup::Group;
 use crate::config::values::{Level, Restart, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::launch::limits::{self, Held};
-use crate::launch::{LaunchSpec, environment, walls};
+use crate::launch::{Forward, LaunchSpec, environment, walls};
 
 /// The variable that marks every process of one run.
 pub const LAUNCH_ID: &str = "DAEMONCTL_LAUNCH_ID";
@@ -78,27 +78,6 @@ pub struct Instance {
     /// What holds its limits of memory, processor time and processes.
     #[serde(default)]
     pub limits: Vec<Held>,
-}
-
-/// Which signals `run` passes on to an app.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Forward {
-    /// All, except for `never`.
-    pub all: bool,
-    /// These, in place of all.
-    pub only: Vec<Signal>,
-    /// Never these.
-    pub never: Vec<Signal>,
-}
-
-impl Forward {
-    /// Whether a signal is passed on.
-    pub fn passes(&self, signal: Signal) -> bool {
-        let listed = if self.only.is_empty() { self.all } else { self.only.contains(&signal) };
-        // The window size is that of our terminal, not of the app's; some servers take the signal as an order to leave.
-        let meant = signal != Signal::WINCH || self.only.contains(&signal);
-        listed && meant && !self.never.contains(&signal)
-    }
 }
 
 /// Where and for whom an app is configured.
@@ -195,11 +174,7 @@ impl Instance {
             events: log(&options.logging.file, "run"),
             level,
             pidfile,
-            forward: Forward {
-                all: options.signals.forward_all,
-                only: options.signals.forward_list.0.clone(),
-                never: options.signals.preserve_signals.0.clone(),
-            },
+            forward: Forward::of(options),
             outlived_keeper: false,
             pipes: (0, 0),
             limits: Vec::new(),

@@ -12,6 +12,8 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub use crate::observe::processes::{boot_id, start_time};
+
 /// A process that was there when this was made.
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
@@ -162,16 +164,4 @@ pub fn kill_group(leader: Pid, signal: i32) -> io::Result<()> {
     // SAFETY: kill(2) takes two integers and writes nothing.
     let result = unsafe { libc::kill(-leader.as_raw_nonzero().get(), signal) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// The start time of a process, in clock ticks since boot (proc_pid_stat(5), field 22).
-pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command name may hold anything, parentheses among it: fields are counted from the last one.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-/// The id of the present boot.
-pub fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

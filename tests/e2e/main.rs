@@ -9,10 +9,12 @@
 mod support;
 
 mod capabilities;
+mod daemonrun;
 mod death;
 mod escape;
 mod examples;
 mod exits;
+mod firejail;
 mod fleet;
 mod foreground;
 mod health;

@@ -17,7 +17,7 @@ use crate::config::values::{EnvMap, shown};
 pub(super) const OVERRIDE: &str = "config-override";
 
 /// The id of the flag that means the opposite of a negated one: `--signal-forward`.
-const FORWARD: &str = "signal-forward";
+pub(super) const FORWARD: &str = "signal-forward";
 
 /// The flags that choose between foreground and background, which is the command's own matter and no setting of the
 /// app: option, and id of the argument.
@@ -32,18 +32,12 @@ pub fn start_args(command: Command) -> Command {
         Some(id) => Some(plain(id, opt)),
         None => flag(opt),
     });
-    let opposite = Arg::new(FORWARD)
-        .long(FORWARD)
-        .short('A')
-        .hide(true)
-        .action(ArgAction::SetTrue)
-        .overrides_with_all([FORWARD, "signals.forward_all"]);
     let no_config = Arg::new("no-config")
         .long("no-config")
         .help("Read no configuration file")
         .help_heading("Configuration")
         .action(ArgAction::SetTrue);
-    command.args(flags).args([opposite, override_arg().help_heading("Configuration"), no_config])
+    command.args(flags).args([forward_arg(), override_arg().help_heading("Configuration"), no_config])
 }
 
 /// What the command line set, each value checked: first the overrides, then the flags, which win. And whether
@@ -72,6 +66,16 @@ fn plain(id: &'static str, opt: &Opt) -> Arg {
         .help_heading(heading(opt.section))
         .action(ArgAction::SetTrue)
         .conflicts_with_all(others)
+}
+
+/// `-A`, the opposite of `--no-signal-forward`.
+pub(super) fn forward_arg() -> Arg {
+    Arg::new(FORWARD)
+        .long(FORWARD)
+        .short('A')
+        .hide(true)
+        .action(ArgAction::SetTrue)
+        .overrides_with_all([FORWARD, "signals.forward_all"])
 }
 
 /// `--config-override section.key=value`.

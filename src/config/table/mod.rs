@@ -29,7 +29,7 @@ use options::{changed, read_table};
 pub(super) use flags::unknown as unknown_option;
 pub use flags::{asked, start_args};
 pub use kind::{Kind, Shape};
-pub use launch::{launch_args, launch_argv, launch_options};
+pub use launch::{launch_args, launch_argv, launch_options, parental};
 pub use opt::Opt;
 pub use options::{Options, SECTIONS};
 
@@ -43,8 +43,6 @@ const NOT_BUILT: &[(&str, Option<&str>)] = &[
     ("logging.max_age", None),
     ("logging.max_count", None),
     ("logging.collector", Some("teelog")),
-    ("sandbox.type", Some("firejail")),
-    ("sandbox.profile", None),
 ];
 
 /// Every option of an app, section by section.

@@ -345,8 +345,8 @@ fn the_launcher_is_told_only_what_differs() {
 #[test]
 fn the_launcher_refuses_what_is_the_supervisors_and_implies_a_sandbox() {
     let override_of = |text: &str| launched_with(&["--config-override".to_owned(), text.to_owned()]);
-    let refused = override_of("limits.timeout=5s").unwrap_err().to_string();
-    assert_eq!(refused, "--config-override: limits.timeout is not the launcher's matter");
+    let refused = override_of("process.restart=always").unwrap_err().to_string();
+    assert_eq!(refused, "--config-override: process.restart is not the launcher's matter");
     assert_eq!(launched_with(&["--private-tmp".to_owned()]).unwrap().sandbox.kind, SandboxType::Unshare);
     assert!(launched_with(&["--private-tmp".to_owned(), "--sandbox=none".to_owned()]).is_err());
 }

@@ -3,10 +3,11 @@
 //!
 //! The only unsafe code of the launcher is below. Each method is one system call, or one habit around it; none decides
 //! anything. What walls, capabilities and filters need is in files of their own: [`walls`], [`capabilities`] and
-//! [`filter`].
+//! [`filter`]; [`processes`] is for the parent that stays.
 
 pub mod capabilities;
 pub mod filter;
+pub mod processes;
 pub mod walls;
 
 use std::ffi::{CStr, CString, OsStr};
@@ -59,6 +60,12 @@ pub trait Sys: WallSys + CapabilitySys + FilterSys {
     fn no_input(&mut self) -> io::Result<()>;
     /// If the descriptor is a pipe: opens it for reading and writing, and gives it to a user.
     fn hand_over_pipe(&mut self, fd: i32, owner: Option<u32>) -> io::Result<()>;
+    /// Appends what is written to a standard descriptor to a file, which is made where it is missing.
+    fn append_to(&mut self, fd: i32, path: &Path) -> io::Result<()>;
+    /// Asks for a signal when the parent ends (prctl(2), PR_SET_PDEATHSIG).
+    fn end_with_parent(&mut self, signal: i32) -> nix::Result<()>;
+    /// The absolute path of a program, if this process may execute it.
+    fn executable(&self, path: &Path) -> nix::Result<PathBuf>;
     /// umask(2).
     fn set_umask(&mut self, mask: u32);
     /// The account with a name.
@@ -220,6 +227,27 @@ impl Sys for Linux {
             unistd::dup2_stderr(both)?
         }
         Ok(())
+    }
+
+    fn append_to(&mut self, fd: i32, path: &Path) -> io::Result<()> {
+        let file = crate::logs::open_to_append(path)?;
+        if fd == 1 {
+            unistd::dup2_stdout(file)?
+        } else {
+            unistd::dup2_stderr(file)?
+        }
+        Ok(())
+    }
+
+    fn end_with_parent(&mut self, signal: i32) -> nix::Result<()> {
+        processes::end_with_parent(signal)
+    }
+
+    fn executable(&self, path: &Path) -> nix::Result<PathBuf> {
+        let absolute =
+            std::path::absolute(path).map_err(|error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw))?;
+        unistd::access(&absolute, unistd::AccessFlags::X_OK)?;
+        if absolute.is_file() { Ok(absolute) } else { Err(Errno::EACCES) }
     }
 
     fn set_umask(&mut self, mask: u32) {

@@ -141,6 +141,32 @@ impl Home {
         Foreground::begin(self.command(args))
     }
 
+    /// Runs `daemonrun` with these arguments to its end.
+    #[track_caller]
+    pub(crate) fn daemonrun<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
+        finish(self.program(&binary("daemonrun"), args))
+    }
+
+    /// Runs any command and leaves it running.
+    #[track_caller]
+    pub(crate) fn begin(&self, command: Command) -> Foreground {
+        Foreground::begin(command)
+    }
+
+    /// The processes of this world that have this text in their command line.
+    pub(crate) fn running(&self, text: &str) -> Vec<Proc> {
+        self.processes_where(|process| process.command_line().contains(text))
+    }
+
+    /// Waits until no process of this world has this text in its command line.
+    #[track_caller]
+    pub(crate) fn wait_until_none_runs(&self, text: &str) {
+        wait_until(&format!("no {text} runs"), SOON, || match self.running(text) {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{left:#?}")),
+        });
+    }
+
     /// The status of one app.
     #[track_caller]
     pub(crate) fn status(&self, name: &str) -> Status {

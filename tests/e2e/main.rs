@@ -29,3 +29,4 @@ mod restarts;
 mod seccomp;
 mod servers;
 mod speed;
+mod walls;

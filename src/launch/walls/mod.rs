@@ -80,7 +80,7 @@ pub(crate) fn are_asked(options: &Options) -> bool {
 }
 
 /// What root inside the walls must not be able to do, or they are none.
-pub(super) fn forbidden_capabilities(options: &Options) -> &'static [Capability] {
+pub fn forbidden_capabilities(options: &Options) -> &'static [Capability] {
     const ALL: &[Capability] = &[
         // Mount and unmount, make and enter namespaces.
         Capability::CAP_SYS_ADMIN,
@@ -232,4 +232,151 @@ fn read_only(sys: &mut impl Sys, path: &Path) -> io::Result<()> {
 fn cover(sys: &mut impl Sys, dir: &Path) -> io::Result<()> {
     let attributes = Attributes { no_exec: true, no_dev: true, read_only: true };
     sys.mount(Fs::Tmp { mode: 0o000 }, dir, attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::launch::fake::Fake;
+    use crate::launch::options;
+    use crate::launch::plan::{Step, plan};
+
+    const ALL: [&str; 4] = ["--private-tmp", "--private-dev", "--no-network", "--readonly-paths=/etc"];
+
+    /// The walls of a plan on this ground.
+    fn planned(flags: &[&str], facts: &Facts) -> Result<Vec<Step>, Report> {
+        let words = flags.iter().chain(&["--", "x"]).map(Into::into).collect();
+        let request = options::parse(words, true).unwrap();
+        let mut steps = plan(&request.options, &request.extras, facts)?.steps;
+        steps.retain(|step| matches!(step.action, Action::Wall(_) | Action::Domain(_)));
+        Ok(steps)
+    }
+
+    fn facts() -> Facts {
+        let mut facts = Facts::default();
+        facts.ground.asked = vec![("/etc".into(), Ok("/etc".into()))];
+        facts.ground.keep = vec!["/tmp/x/app".into()];
+        facts.ground.hide = vec!["/run/daemonctl".into()];
+        facts
+    }
+
+    /// Carries walls out; returns which of them failed.
+    fn build(sys: &mut Fake, steps: &[Step]) -> Vec<Report> {
+        let mut enclosed = false;
+        let built = steps.iter().map(|step| match &step.action {
+            Action::Wall(wall) => wall.carry_out(sys, &mut enclosed),
+            Action::Domain(domain) => domain.carry_out(sys),
+            other => panic!("{other}"),
+        });
+        built.filter_map(Result::err).collect()
+    }
+
+    #[test]
+    fn walls_are_built_from_the_outside_in() {
+        let mut sys = Fake::default();
+        assert_eq!(build(&mut sys, &planned(&ALL, &facts()).unwrap()), []);
+        sys.calls.retain(|call| !call.contains("/dev/") || call.contains("pts"));
+        let expected = [
+            "unshare user=false network=true",
+            "slave /",
+            "lo up",
+            "clone /etc",
+            "clone ro",
+            "attach /etc",
+            "clone /tmp/x/app",
+            "mount Tmp { mode: 1023 } /tmp",
+            "mkdir /tmp/x",
+            "mkdir /tmp/x/app",
+            "attach /tmp/x/app",
+            "mount Tmp { mode: 1023 } /var/tmp",
+            "mount Tmp { mode: 493 } /dev",
+            "mkdir /dev/pts",
+            "mount Terminals /dev/pts",
+            "symlink pts/ptmx /dev/ptmx",
+            "ro /dev below=false",
+            "mount Tmp { mode: 0 } /run/daemonctl",
+            "landlock Domain { signals: true, devices: true }",
+        ];
+        assert_eq!(sys.calls, expected);
+    }
+
+    #[test]
+    fn nothing_is_mounted_where_there_are_no_namespaces() {
+        let steps = planned(&ALL, &facts()).unwrap();
+        let mut sys = Fake { fails: Some((0, Errno::EPERM)), ..Fake::default() };
+        let failed = build(&mut sys, &steps);
+        assert_eq!(sys.calls, ["unshare user=false network=true", "landlock Domain { signals: true, devices: true }"]);
+        // All but the domain, and the step that makes new namespaces usable.
+        assert_eq!(failed.len(), steps.len() - 2);
+    }
+
+    #[test]
+    fn an_ordinary_user_maps_itself_and_cannot_become_another() {
+        let mut facts = facts();
+        (facts.uid, facts.ground.admin, facts.ground.gid) = (1000, false, 100);
+        let mut sys = Fake::default();
+        build(&mut sys, &planned(&["--private-tmp"], &facts).unwrap());
+        let expected = [
+            "unshare user=true network=false",
+            "write /proc/self/setgroups deny",
+            "write /proc/self/uid_map 1000 1000 1",
+            "write /proc/self/gid_map 100 100 1",
+            "slave /",
+        ];
+        assert_eq!(sys.calls[..5], expected);
+        let refused = planned(&["--private-tmp", "--user=web"], &facts).unwrap_err();
+        assert!(refused.message().contains("CAP_SYS_ADMIN"), "{refused}");
+    }
+
+    #[test]
+    fn half_a_user_namespace_is_never_done_without() {
+        for step in planned(&ALL, &facts()).unwrap() {
+            let vital = matches!(step.action, Action::Wall(Wall::Settle { .. }));
+            assert_eq!(step.action.is_dispensable(), !vital, "{}", step.action);
+        }
+    }
+
+    #[test]
+    fn what_is_below_a_private_directory_is_made_read_only_after_it() {
+        let mut facts = facts();
+        facts.ground.asked = ["/", "/tmp/x/app"].map(|path| (path.into(), Ok(path.into()))).to_vec();
+        let steps = planned(&["--private-tmp", "--readonly-paths=/"], &facts).unwrap();
+        let at = |wanted: &Wall| steps.iter().position(|step| step.action == Action::Wall(wanted.clone())).unwrap();
+        let private = Wall::PrivateTmp { at: "/tmp".into(), keep: vec!["/tmp/x/app".into()] };
+        assert!(at(&Wall::ReadOnly("/".into())) < at(&private));
+        assert!(at(&private) < at(&Wall::ReadOnly("/tmp/x/app".into())));
+        facts.ground.asked = vec![("/tmp/other".into(), Ok("/tmp/other".into()))];
+        let refused = planned(&["--private-tmp", "--readonly-paths=/tmp/other"], &facts).unwrap_err();
+        assert!(refused.message().contains("out of sight"), "{refused}");
+    }
+
+    #[test]
+    fn without_landlock_root_has_no_walls_and_a_user_has() {
+        let mut facts = facts();
+        facts.ground.landlock = 1;
+        let refused = planned(&["--private-tmp"], &facts).unwrap_err();
+        assert!(refused.message().contains("Landlock"), "{refused}");
+        facts.ground.admin = false;
+        let steps = planned(&["--private-tmp"], &facts).unwrap();
+        assert!(!steps.iter().any(|step| step.name == StepName::Landlock));
+    }
+
+    #[test]
+    fn a_check_enters_and_may_signal_the_app() {
+        let steps = planned(&["--private-tmp", "--no-network", "--enter=7:9"], &facts()).unwrap();
+        let of = Entered { pid: 7, start_time: 9 };
+        let actions: Vec<_> = steps.into_iter().map(|step| step.action).collect();
+        let domain = Domain { signals: false, devices: false };
+        assert_eq!(actions, [Action::Wall(Wall::Enter { of, user: false, network: true }), Action::Domain(domain),]);
+    }
+
+    #[test]
+    fn root_inside_keeps_nothing_that_takes_walls_down() {
+        let mut options = Options::default();
+        assert_eq!(forbidden_capabilities(&options), &[]);
+        (options.sandbox.kind, options.sandbox.no_network) = (SandboxType::Unshare, true);
+        assert!(forbidden_capabilities(&options).contains(&Capability::CAP_SYS_ADMIN));
+    }
 }

@@ -180,6 +180,17 @@ impl Plan {
     }
 }
 
+/// The plan of a command without options, started by a person. It is written out because making it from the option table
+/// takes longer than carrying it out; a test compares the two.
+pub const PLAIN: [Action; 6] = [
+    Action::Inherit { clear: false, strip: true },
+    Action::NewSession { or_stay: true },
+    Action::Umask(0o22),
+    Action::CloseOnExec,
+    Action::DefaultSignals,
+    Action::Exec,
+];
+
 /// Plans a launch. What this host cannot do is an error here, before anything is changed, wherever that can be known.
 pub fn plan(options: &Options, extras: &Extras, facts: &Facts) -> Result<Plan, Report> {
     let mut plan = Plan { force: extras.force, ..Plan::default() };

@@ -14,10 +14,11 @@ use super::apply::{Manner, carry_out};
 use super::environment::{Vars, unshield};
 use super::facts::Facts;
 use super::options::{self, Refusal, Request};
-use super::plan::{Action, Plan, plan};
+use super::plan::{Action, PLAIN, Plan, plan};
 use super::report::{NOT_STARTED, REPORTED, Report, StepName, Word};
 use super::spawn::{GATE, GO, Orders};
 use super::sys::{Linux, take_gate};
+use crate::config::Options;
 
 /// Runs `daemonrun`. `args` are its arguments, without its own name. Returns only if the command does not run.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -65,6 +66,12 @@ fn tell(gate: &UnixStream, word: &Word) {
 
 /// Started by a person or a script.
 fn alone(args: Vec<OsString>) -> ExitCode {
+    if let Some(command) = without_options(&args) {
+        let warn = &mut |_| {}; // Nothing is asked for that could be missing.
+        let start = std::env::vars_os().collect();
+        let report = carry_out(&mut Linux, &PLAIN, command, start, Manner { force: false, warn });
+        return with_voice(&Options::default(), |voice| fail_at(report, &voice));
+    }
     let request = match options::parse(args, false) {
         Ok(request) => request,
         Err(Refusal::Usage(text)) if !text.use_stderr() => {
@@ -74,7 +81,23 @@ fn alone(args: Vec<OsString>) -> ExitCode {
         Err(Refusal::Options(lines)) => return fail(&lines),
         Err(mistake) => return fail(&[mistake.to_string()]),
     };
-    let Ok(voice) = Voice::to_a_person(&request.options) else { return ExitCode::from(NOT_STARTED) };
+    with_voice(&request.options, |voice| carry_out_alone(&request, voice))
+}
+
+/// The command, where that is all there is.
+fn without_options(args: &[OsString]) -> Option<&[OsString]> {
+    let command = if args.first()? == "--" { &args[1..] } else { args };
+    let is_command = args.len() > command.len() || !args[0].as_encoded_bytes().starts_with(b"-");
+    (is_command && !command.is_empty()).then_some(command)
+}
+
+/// Does something that may have to be told.
+fn with_voice(options: &Options, act: impl FnOnce(Voice) -> ExitCode) -> ExitCode {
+    Voice::to_a_person(options).map_or(ExitCode::from(NOT_STARTED), act)
+}
+
+/// Plans what was asked for, and does it in the way that was asked for.
+fn carry_out_alone(request: &Request, voice: Voice) -> ExitCode {
     let planned = Facts::gather(&request.options, &request.extras)
         .and_then(|facts| plan(&request.options, &request.extras, &facts));
     let plan = match planned {
@@ -83,15 +106,15 @@ fn alone(args: Vec<OsString>) -> ExitCode {
     };
     plan.warnings.iter().for_each(|warning| voice.say(&Line::Warning(warning.clone())));
     if request.extras.explain {
-        return match io::stdout().write_all(alone::explained(&request, &plan).as_bytes()) {
+        return match io::stdout().write_all(alone::explained(request, &plan).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
     }
     match request.extras.mode {
-        Mode::Become => fail_at(become_the_command(&request, &plan, &voice, |_| {}), &voice),
-        Mode::Foreground => alone::run(&request, &plan, voice).into(),
-        Mode::Daemon => alone::detach(&request, &plan, voice).into(),
+        Mode::Become => fail_at(become_the_command(request, &plan, &voice, |_| {}), &voice),
+        Mode::Foreground => alone::run(request, &plan, voice).into(),
+        Mode::Daemon => alone::detach(request, &plan, voice).into(),
     }
 }
 

@@ -22,7 +22,7 @@ use super::environment::Vars;
 use super::facts::Facts;
 use super::fake::Fake;
 use super::options::{self, Request};
-use super::plan::{Action, Step, explain, plan};
+use super::plan::{Action, PLAIN, Step, explain, plan};
 use super::report::{Report, StepName, Word};
 use super::spawn::{GATE, GO, LaunchSpec};
 
@@ -80,6 +80,12 @@ fn without_options_a_launch_does_little() {
         Action::Exec,
     ];
     assert_eq!(actions, expected);
+}
+
+#[test]
+fn the_plan_that_is_written_out_is_the_one_that_would_be_made() {
+    let actions: Vec<_> = steps(&[], false).into_iter().map(|step| step.action).collect();
+    assert_eq!(actions, PLAIN);
 }
 
 #[test]

@@ -52,8 +52,9 @@ impl Verdict {
 
 /// Everything that can be found out, in the order a person reads it.
 pub fn examine() -> Vec<Finding> {
-    let mut findings = surroundings::look();
+    let mut findings = surroundings::kernel();
     findings.extend(trials::run());
+    findings.push(surroundings::teelog());
     findings
 }
 

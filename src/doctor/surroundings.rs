@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nix::unistd::{Uid, User, geteuid};
 
 use super::{Finding, Verdict};
+use crate::launch::sys::walls::landlock_version;
 
 /// The first Linux that tells how a process ended that was taken over (pidfd ioctl PIDFD_GET_INFO, PIDFD_INFO_EXIT).
 const EXIT_BY_PIDFD: (u32, u32) = (6, 15);
@@ -17,9 +18,9 @@ pub(super) fn heading() -> String {
     format!("Linux {release} ({machine}), as {}", account(geteuid()))
 }
 
-/// What is known without a launch.
-pub(super) fn look() -> Vec<Finding> {
-    vec![adoption(), teelog()]
+/// What the kernel has beside options.
+pub(super) fn kernel() -> Vec<Finding> {
+    vec![adoption(), landlock()]
 }
 
 fn adoption() -> Finding {
@@ -33,10 +34,28 @@ fn adoption() -> Finding {
             (Verdict::Partly, format!("{what}; Linux {major}.{minor} tells it"))
         }
     };
-    Finding { topic: "supervision", name: "exit codes after a crash", verdict, detail, hint: None }
+    Finding { topic: "kernel", name: "exit codes after a crash", verdict, detail, hint: None }
 }
 
-fn teelog() -> Finding {
+fn landlock() -> Finding {
+    let (verdict, detail, hint) = match landlock_version() {
+        0 => (
+            Verdict::No,
+            "what root runs behind walls could walk round them by /proc; users are safe in a user namespace".to_owned(),
+            Some("enable it with lsm=landlock,... on the kernel's command line".to_owned()),
+        ),
+        1 => (Verdict::No, "version 1 keeps files from being moved; version 2 came with Linux 5.19".to_owned(), None),
+        version @ 2..6 => {
+            let what = "behind walls, signals to processes outside are not held back; version 6 does";
+            (Verdict::Partly, format!("version {version}: {what}"), None)
+        }
+        version => (Verdict::Yes, format!("version {version}"), None),
+    };
+    Finding { topic: "kernel", name: "Landlock", verdict, detail, hint }
+}
+
+/// The external collector of logs.
+pub(super) fn teelog() -> Finding {
     let (verdict, detail) = match find("teelog") {
         Some(path) => (Verdict::Yes, path.display().to_string()),
         None => (Verdict::No, "it is not in PATH; the built-in collector writes the logs".to_owned()),

@@ -11,8 +11,9 @@ use nix::unistd::{Pid, User, geteuid};
 
 use super::{Finding, Verdict};
 use crate::launch::facts::Facts;
-use crate::launch::plan::plan;
+use crate::launch::plan::{Action, plan};
 use crate::launch::report::{StepName, Word};
+use crate::launch::walls::Wall;
 use crate::launch::{LaunchSpec, NotSpawned, Report, options, spawn};
 
 /// An option to be tried.
@@ -131,18 +132,23 @@ impl Trial {
         }
     }
 
-    /// By which mechanism the option is held: what it is said to mean, else what its step says it does.
+    /// By which mechanism the option is held.
     fn mechanism(&self) -> String {
-        if let Some(means) = self.means {
-            return means.to_owned();
-        }
+        let means = self.means.unwrap_or_default().to_owned();
         let words = self.flags.iter().chain(["--", "true"].iter()).map(OsString::from).collect();
-        let Ok(request) = options::parse(words, true) else { return String::new() };
+        let Ok(request) = options::parse(words, true) else { return means };
         let steps = Facts::gather(&request.options, &request.extras)
             .and_then(|facts| plan(&request.options, &request.extras, &facts))
             .map_or_else(|_| Vec::new(), |plan| plan.steps);
-        let said = steps.iter().filter(|step| step.name == self.step).map(|step| step.action.to_string());
-        said.collect::<Vec<_>>().join("; ")
+        let said = steps.iter().find_map(|step| match &step.action {
+            Action::Join(join) => {
+                let group = join.groups.first()?;
+                Some(format!("{}, below {}", group.version, group.dir.parent()?.display()))
+            }
+            Action::Wall(Wall::Namespaces { user: true, .. }) => Some(format!("{means}, within a user namespace")),
+            _ => None,
+        });
+        said.unwrap_or(means)
     }
 }
 

@@ -11,6 +11,7 @@ mod support;
 mod capabilities;
 mod daemonrun;
 mod death;
+mod doctor;
 mod escape;
 mod examples;
 mod exits;

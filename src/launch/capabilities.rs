@@ -214,12 +214,24 @@ fn numbers(set: u64) -> impl Iterator<Item = u32> {
     (0..64).filter(move |number| set >> number & 1 == 1)
 }
 
+/// A set for people: a long list says less than what is missing from it.
+fn told(set: u64) -> String {
+    let known = caps::all().iter().fold(0, |all, capability| all | capability.bitmask());
+    let (held, missing) = (known & set, known & !set);
+    match (held.count_ones(), missing.count_ones()) {
+        (0, _) => "no capability".to_owned(),
+        (_, 0) => "every capability".to_owned(),
+        (held, missing) if missing < held => format!("every capability but {}", names(known & !set)),
+        _ => names(set),
+    }
+}
+
 impl fmt::Display for Sets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.root == self.user {
-            return write!(f, "leave these capabilities: {}", names(self.root));
+        match self.root == self.user {
+            true => write!(f, "leave {}", told(self.root)),
+            false => write!(f, "leave {} to root, and {} to others", told(self.root), told(self.user)),
         }
-        write!(f, "leave these capabilities to root, and {} to others: {}", names(self.user), names(self.root))
     }
 }
 

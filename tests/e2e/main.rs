@@ -21,6 +21,7 @@ mod foreground;
 mod health;
 mod hooks_env;
 mod idle;
+mod inside;
 mod launch_errors;
 mod lifecycle;
 mod limits;

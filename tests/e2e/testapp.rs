@@ -11,7 +11,14 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+#[path = "testapp/attempts.rs"]
+mod attempts;
+#[path = "testapp/deny.rs"]
+mod deny;
+#[path = "testapp/given.rs"]
+mod given;
 
 const USAGE: &str = "\
 usage: testapp BEHAVIOUR [ARG...]
@@ -28,7 +35,12 @@ usage: testapp BEHAVIOUR [ARG...]
   flood                  write to stdout as fast as it is taken
   close-output           close stdout and stderr, then wait
   noise FILE             write the lines of FILE, NUL bytes and half a line to stdout and stderr, then wait
-  probe [FILE]           write what this process was given as JSON, then wait
+  probe [FILE [TARGETS]] write what this process was given as JSON, then wait; with targets, which are pairs such as
+                         --pid N, also what it can do (testapp/attempts.rs lists them), and no waiting if
+                         FILE is -
+  status                 print ids and effective capabilities
+  deny-syscalls LIST COMMAND [ARG...]
+                         run COMMAND, whose calls in LIST fail: NAME[:FIRST_ARGUMENT][=ERRNO],...
   hog MIB                use MIB of memory, print `held`, and wait
   burn SECONDS           be busy for SECONDS, print `used MS` with the processor time that took, and wait
   breed                  children, until there can be no more; print `bred N`, itself included, and wait
@@ -36,7 +48,8 @@ usage: testapp BEHAVIOUR [ARG...]
 
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    let probed = probe();
+    // Before anything is changed or opened.
+    let mut probed = given::given();
     // SAFETY: the C runtime passes argc valid, NUL-terminated strings.
     let args: Vec<String> =
         (1..argc as usize).map(|at| unsafe { CStr::from_ptr(*argv.add(at)) }.to_string_lossy().into_owned()).collect();
@@ -96,14 +109,26 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
             say(&probed.to_string());
             wait_for_ever()
         }
-        ["probe", file] => {
-            let partial = format!("{file}.part");
-            let written = std::fs::write(&partial, probed.to_string()).and_then(|()| std::fs::rename(&partial, file));
-            if written.is_err() {
+        ["probe", file, ref targets @ ..] => {
+            if !targets.is_empty() {
+                let targets = attempts::targets(targets).unwrap_or_else(|| panic!("{targets:?} are no targets"));
+                probed["attempts"] = attempts::attempts(&targets);
+            }
+            if file == "-" {
+                say(&probed.to_string());
+                return 0;
+            }
+            if !report(file, &probed) {
                 return 1;
             }
             wait_for_ever()
         }
+        ["status"] => {
+            let of = |key: &str| probed[key].as_str().unwrap_or_default().to_owned();
+            let effective = probed["capabilities"]["effective"].as_str().unwrap_or_default();
+            say(&format!("uid {}; gid {}; effective {effective}", of("uid"), of("gid")));
+        }
+        ["deny-syscalls", list, ref command @ ..] if !command.is_empty() => return deny::deny(list, command),
         ["hog", size] => {
             let mut held = vec![0u8; (number(size) as usize) << 20];
             held.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
@@ -130,6 +155,12 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
 /// A program whose arguments are wrong would test nothing, so it dies at once.
 fn number(text: &str) -> c_int {
     text.parse().unwrap_or_else(|_| panic!("{text:?} is not a number"))
+}
+
+/// Writes a report that is there as a whole or not at all.
+fn report(file: &str, probed: &Value) -> bool {
+    let partial = format!("{file}.part");
+    std::fs::write(&partial, probed.to_string()).and_then(|()| std::fs::rename(&partial, file)).is_ok()
 }
 
 /// One line, one write.
@@ -306,46 +337,4 @@ fn as_pid(pid: c_int) -> c_int {
     // SAFETY: waits for the child just made.
     unsafe { libc::waitpid(child as libc::pid_t, std::ptr::null_mut(), 0) };
     9
-}
-
-/// What this process was given, before it changed anything.
-fn probe() -> Value {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let id = |at: usize| after_name.get(at).and_then(|text| text.parse::<i64>().ok());
-    let environment: serde_json::Map<String, Value> = std::env::vars_os()
-        .map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned().into()))
-        .collect();
-    json!({
-        "pid": std::process::id(),
-        "ppid": id(1), "pgid": id(2), "sid": id(3), "tty": id(4), "nice": id(16),
-        "uid": field("Uid"), "gid": field("Gid"), "groups": field("Groups"),
-        "umask": field("Umask"),
-        "sig_ign": field("SigIgn"), "sig_blk": field("SigBlk"), "sig_cgt": field("SigCgt"),
-        "cwd": std::env::current_dir().ok(),
-        "oom_score_adj": std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default().trim(),
-        "autogroup": std::fs::read_to_string("/proc/self/autogroup").unwrap_or_default().trim(),
-        "limits": { "nofile": limit(libc::RLIMIT_NOFILE), "core": limit(libc::RLIMIT_CORE), "stack": limit(libc::RLIMIT_STACK) },
-        "fds": (0..1024).filter(|fd| is_open(*fd)).collect::<Vec<_>>(),
-        "stdin": std::fs::read_link("/proc/self/fd/0").ok(),
-        "environment": environment,
-    })
-}
-
-fn is_open(fd: c_int) -> bool {
-    // SAFETY: F_GETFD reads a flag and changes nothing.
-    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
-}
-
-/// Soft and hard limit; `null` is unlimited.
-fn limit(resource: libc::__rlimit_resource_t) -> [Option<u64>; 2] {
-    let mut value = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: writes into a valid rlimit.
-    unsafe { libc::getrlimit(resource, &mut value) };
-    [value.rlim_cur, value.rlim_max].map(|limit| (limit != libc::RLIM_INFINITY).then_some(limit))
 }

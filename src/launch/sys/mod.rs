@@ -54,7 +54,7 @@ pub trait Sys: WallSys + CapabilitySys + FilterSys {
     fn write(&mut self, path: &str, text: &str) -> io::Result<()>;
     /// Makes a directory, unless it is there.
     fn make_dir(&mut self, path: &Path) -> io::Result<()>;
-    /// Removes the empty directories in a directory whose names begin so.
+    /// Removes the empty directories in a directory whose names begin so and end with the pid of no process.
     fn remove_empty_dirs(&mut self, parent: &Path, prefix: &str);
     /// Puts /dev/null in the place of standard input.
     fn no_input(&mut self) -> io::Result<()>;
@@ -197,8 +197,10 @@ impl Sys for Linux {
 
     fn remove_empty_dirs(&mut self, parent: &Path, prefix: &str) {
         for entry in std::fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok) {
-            if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
-                // One that is in use is not removed (EBUSY).
+            let name = entry.file_name();
+            let Some(pid) = name.as_bytes().strip_prefix(prefix.as_bytes()) else { continue };
+            // One that is in use is not removed (EBUSY), nor one whose process is about to enter it.
+            if !Path::new("/proc").join(OsStr::from_bytes(pid)).exists() {
                 let _ = std::fs::remove_dir(entry.path());
             }
         }

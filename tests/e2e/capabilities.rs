@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Home, Output, binary, is_root};
+use crate::support::{Home, Output, binary, copy_program, is_root};
 
 /// The lines of /proc/PID/status about privileges: the five sets, NoNewPrivs, Uid.
 #[derive(Debug, PartialEq)]
@@ -111,8 +111,7 @@ impl SetUid {
         let dir = tempfile::Builder::new().prefix("daemonctl-e2e-suid-").tempdir_in(place).expect("a directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
         let file = dir.path().join("cat");
-        fs::copy("/bin/cat", &file).expect("a copy");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o4755)).expect("its mode");
+        copy_program(Path::new("/bin/cat"), &file, 0o4755);
         Self(file, dir)
     }
 }

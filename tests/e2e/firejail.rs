@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Home, Output, SOON, binary, is_root, kill, testapp, wait_until};
+use crate::support::{Home, Output, SOON, binary, copy_program, is_root, kill, testapp, wait_until};
 
 /// An account of every Debian, whose login shell lets nobody in.
 const ACCOUNT: &str = "daemon";
@@ -162,7 +163,7 @@ fn nothing_of_the_command_is_taken_for_an_option() {
     // A command whose name begins as an option does.
     let dir = home.root().join("--private");
     fs::create_dir(&dir).unwrap();
-    fs::copy("/bin/echo", dir.join("-x")).unwrap();
+    copy_program(Path::new("/bin/echo"), &dir.join("-x"), 0o755);
     assert_eq!(home.daemonrun(["--sandbox=firejail", "--", "--private/-x", "hello"]).ok().stdout, "hello\n");
     home.daemonrun(["--sandbox=firejail", "--", "no-such-program"]).exits(127).explains("no such command in PATH");
     home.daemonrun(["--sandbox=firejail", "--", "/etc/passwd"]).exits(126).explains("cannot run /etc/passwd");

@@ -390,7 +390,7 @@ fn nobody_else_may_command_a_supervisor() {
     home.ctl(["start", "web"]).ok();
     // The binary may lie where only root can read: nobody gets a copy.
     let copy = home.base().join("daemonctl");
-    std::fs::copy(crate::support::binary("daemonctl"), &copy).unwrap();
+    crate::support::copy_program(&crate::support::binary("daemonctl"), &copy, 0o755);
     for args in [["stop", "web"], ["restart", "web"], ["kill", "web"]] {
         let mut command = home.program(&copy, args);
         home.finish({

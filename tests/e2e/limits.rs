@@ -11,7 +11,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{AppDir, Home, SOON, Status, binary, groups, is_root, kill, process, testapp, wait_until};
+use crate::support::{
+    AppDir, Home, SOON, Status, binary, copy_program, groups, is_root, kill, process, testapp, wait_until,
+};
 
 /// Whether control groups can be made here; says that a story is not told otherwise.
 fn has_groups() -> bool {
@@ -51,8 +53,8 @@ fn somebody() -> u32 {
 /// Makes the world one of this user, who may not read where the real binaries are.
 fn given_to(home: &Home, uid: u32) -> PathBuf {
     let copy = home.base().join("daemonctl");
-    fs::copy(binary("daemonctl"), &copy).unwrap();
-    fs::copy(testapp(), home.base().join("testapp")).unwrap();
+    copy_program(&binary("daemonctl"), &copy, 0o755);
+    copy_program(&testapp(), &home.base().join("testapp"), 0o755);
     let dirs = [home.base().to_owned(), home.root(), home.base().join("home")];
     let apps = fs::read_dir(home.root()).unwrap().map(|entry| entry.unwrap().path());
     for path in dirs.into_iter().chain(apps) {
@@ -179,7 +181,7 @@ fn the_limit_of_processes_is_exact_for_root_and_for_others() {
     let home = Home::new();
     for (name, conf) in [("root", ""), ("other", "security.user = 'nobody'")] {
         let app = home.app(name).behaves("breed");
-        fs::copy(testapp(), app.path("testapp")).unwrap();
+        copy_program(&testapp(), &app.path("testapp"), 0o755);
         app.run_script("exec ./testapp breed").conf(&format!("limits.process_limit = 7\n{conf}"));
         home.ctl(["start", name]).ok();
         assert_eq!(app.wait_for_output("bred "), "bred 7\n", "{name}");

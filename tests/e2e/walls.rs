@@ -16,7 +16,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{AppDir, Home, Output, SOON, binary, is_root, kill, wait_until};
+use crate::support::{AppDir, Home, Output, SOON, binary, copy_program, is_root, kill, wait_until};
 
 /// The user id of `nobody`, who owns nothing.
 const NOBODY: u32 = 65534;
@@ -93,7 +93,7 @@ impl Stage {
         // The binary may lie where only root can read.
         fs::create_dir(home.base().join("bin")).unwrap();
         for name in ["daemonctl", "daemonrun"] {
-            fs::copy(binary(name), home.base().join("bin").join(name)).unwrap();
+            copy_program(&binary(name), &home.base().join("bin").join(name), 0o755);
         }
         Self { home, who }
     }

@@ -20,7 +20,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Home, Output, binary, testapp};
+use crate::support::{Home, Output, binary, copy_program, testapp};
 
 /// Who starts the launcher.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,12 +51,9 @@ impl Yard {
         let dir = tempfile::Builder::new().prefix("daemonctl-inside-").tempdir_in("/var/lib").expect("a directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
         for (program, name, mode) in
-            [(binary("daemonrun"), "daemonrun", "755"), (testapp(), "testapp", "755"), (testapp(), "setuid", "4755")]
+            [(binary("daemonrun"), "daemonrun", 0o755), (testapp(), "testapp", 0o755), (testapp(), "setuid", 0o4755)]
         {
-            // By a program of its own: a child that another test makes meanwhile would inherit the open file, and while
-            // it is open for writing it cannot be executed.
-            let copied = Command::new("install").args(["-m", mode]).arg(&program).arg(dir.path().join(name)).status();
-            assert!(copied.is_ok_and(|status| status.success()), "{} cannot be copied", program.display());
+            copy_program(&program, &dir.path().join(name), mode);
         }
         for part in ["ro", "scratch"] {
             fs::create_dir(dir.path().join(part)).expect("a directory");

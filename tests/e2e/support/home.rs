@@ -40,6 +40,15 @@ pub(crate) fn testapp() -> PathBuf {
     found.unwrap_or_else(|| panic!("{} is missing: cargo build --example testapp", places[1].display())).clone()
 }
 
+/// Copies a program, which everybody may execute then, with this mode. Another program makes the copy: a child that
+/// another story starts meanwhile would inherit our open file, and what is open for writing cannot be executed.
+#[track_caller]
+pub(crate) fn copy_program(program: &Path, to: &Path, mode: u32) {
+    let mode = format!("{mode:o}");
+    let copied = Command::new("install").args(["-m", &mode]).arg(program).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{} cannot be copied", program.display());
+}
+
 /// One of the directories under `examples/`.
 pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)

@@ -15,7 +15,7 @@ mod wait;
 
 pub(crate) use app::AppDir;
 pub(crate) use foreground::Foreground;
-pub(crate) use home::{Home, binary, example, testapp};
+pub(crate) use home::{Home, binary, copy_program, example, testapp};
 pub(crate) use output::Output;
 pub(crate) use processes::{Proc, boot_id, kill, process, zombies};
 pub(crate) use status::{LastExit, Status};

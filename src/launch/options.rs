@@ -1,6 +1,7 @@
 //! The command line of `daemonrun`: the options of one process, from the table that `daemonctl` uses too, and the few
 //! that only a launcher has.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -171,10 +172,16 @@ pub fn command() -> Command {
         .arg(own("restore-nofile").value_name("SOFT:HARD").hide(true).value_parser(limit_pair))
 }
 
+thread_local! {
+    /// The command line, made once: a supervisor reads one for every launch, and making this takes longer than reading.
+    static GRAMMAR: RefCell<Command> = RefCell::new(command().no_binary_name(true));
+}
+
 /// Reads a command line, without the program's name.
 pub fn parse(args: Vec<OsString>, gate: bool) -> Result<Request, Refusal> {
     let usage = |error| Refusal::Usage(Box::new(error));
-    let mut matches = command().no_binary_name(true).try_get_matches_from(args).map_err(usage)?;
+    let matches = GRAMMAR.with_borrow_mut(|grammar| grammar.try_get_matches_from_mut(args));
+    let mut matches = matches.map_err(usage)?;
     let mut options =
         table::launch_options(&matches).map_err(|problems| Refusal::Options(vec![problems.to_string()]))?;
     options.logging.quiet |= matches.get_flag("quiet");

@@ -53,7 +53,9 @@ pub(super) fn refused(sys: &impl Sys, user: bool, errno: Errno) -> Report {
     let setting = if user { forbidden_by(&read, false) } else { None };
     let why = setting.unwrap_or_else(|| match errno {
         Errno::ENOSPC => {
-            "there are too many namespaces already (sysctl user.max_mnt_namespaces and its like)".to_owned()
+            "a limit of this user is reached (sysctl user.max_user_namespaces, user.max_mnt_namespaces or \
+                          user.max_net_namespaces)"
+                .to_owned()
         }
         Errno::EPERM if user => "user namespaces are forbidden here, by a container's filter, a security module, or \
                                  because this process is in a chroot"

@@ -49,7 +49,22 @@ pub(super) fn confined_app(host: &Rc<Host>, peer: Option<i32>) -> Option<AppName
             theirs.is_some() && theirs != namespace(own, kind) && theirs == namespace(main, kind)
         })
     };
-    apps.iter().find(|(_, main)| shares(*main)).map(|(app, _)| app.clone())
+    if let Some((app, _)) = apps.iter().find(|(_, main)| shares(*main)) {
+        return Some(app.clone());
+    }
+    // Orphans, hooks and checks of an app that has no namespaces of its own: they descend from keeper or supervisor, and
+    // have the promise that every confined app has made and nobody can take back.
+    let ours = [host.identity.keeper.pid, own];
+    let descends = line.iter().any(|pid| ours.contains(pid));
+    let promised = |pid: i32| status_field(pid, "NoNewPrivs").is_some_and(|value| value == "1");
+    let is_left_over = descends && line.first().is_some_and(|peer| promised(*peer)) && !promised(own);
+    is_left_over.then(|| first.clone())
+}
+
+/// A field of /proc/PID/status.
+fn status_field(pid: i32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
 }
 
 /// A process and its parents.

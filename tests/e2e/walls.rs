@@ -466,6 +466,26 @@ fn whoever_is_inside_commands_nothing() {
 }
 
 #[test]
+fn nor_does_an_orphan_of_an_app_without_powers() {
+    let home = Home::new();
+    // In a session of its own, and a child of the keeper before it speaks.
+    let orphan = format!(
+        "until grep -q keeper /proc/$(sed -n 's/^PPid:[^0-9]*//p' /proc/$$/status)/cmdline; do :; done\n\
+         DAEMONCTL_RUNTIME_DIR={} {} --path {} stop web > said 2>&1\necho \"code $?\" >> said",
+        home.runtime_dir().display(),
+        binary("daemonctl").display(),
+        home.root().display()
+    );
+    let app = home.app("web").file("orphan.sh", &orphan).conf("security.capabilities_drop = 'all'");
+    let app = app.run_script("(setsid sh orphan.sh &) &\nexec sleep 1000");
+    home.ctl(["start", "web"]).ok();
+    let said = app.wait_for_text("said", "code");
+    assert!(said.contains("runs in a sandbox") && said.ends_with("code 1\n"), "{said}");
+    assert_eq!(app.status().state, "running");
+    home.ctl(["stop", "web"]).ok();
+}
+
+#[test]
 fn a_new_supervisor_takes_over_an_app_behind_walls() {
     of_both("another user", |stage| {
         let app = stage.probe("", "private_tmp = true\nprivate_dev = true\nno_network = true");

@@ -3,7 +3,8 @@
 //! # Theory of operation
 //!
 //! Decisions are pure functions over plain data: [`lifecycle`] decides what an app does next, [`restarts`] whether it is
-//! started again and when, [`health`] what a run of check results means. None of them reads a clock, rolls dice or
+//! started again and when, [`health`] what a run of check results means, [`rotation`] where output is cut into files,
+//! [`pace`] how often it is looked for. None of them reads a clock, rolls dice or
 //! performs anything: time and chance are arguments, and what is to be done is returned as effects.
 //!
 //! The actors carry those effects out through the [`ports`], traits that the supervisor process implements with real
@@ -26,9 +27,11 @@ pub mod health;
 pub mod health_checker;
 pub mod lifecycle;
 pub mod log_collector;
+pub mod pace;
 pub mod ports;
 pub mod restarts;
 pub mod root;
+pub mod rotation;
 pub mod value;
 
 #[cfg(test)]

@@ -1,20 +1,19 @@
 //! Moves the output of all apps from pipes to files, on a thread of its own: a disk that stalls must not delay the
 //! exits and checks of the tree.
 //!
-//! A stream is a [`Tap`]: wait until there is something, move it. After a short read the stream rests for a moment, so
-//! that an app that writes line by line does not cost a wake-up a line.
+//! A stream is a [`Tap`], driven by a task of its own: wait until there is something, move a piece of it, let the others
+//! have their turn. After a look that found little the stream rests ([`Pace`]), so that an app that writes line by line
+//! does not cost a wake-up a line. A stream at rest costs nothing at all.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
-use tokio::sync::oneshot;
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::task::AbortHandle;
 
+use crate::pace::Pace;
 use crate::ports::{Pumped, Tap};
 use crate::value::AppName;
-
-/// How long a stream rests after a read that did not fill the buffer.
-const REST: Duration = Duration::from_millis(1);
 
 /// How many pieces are moved at the most after the end of an app: many times what a pipe holds.
 const DRAIN: usize = 64;
@@ -58,10 +57,20 @@ pub struct LogCollector {
     lost: Option<Box<dyn FnOnce() + Send>>,
 }
 
+/// A stream that is attached. Without it, its task ends.
 struct Collecting {
-    task: SpawnHandle,
+    task: AbortHandle,
     /// Asks the task to drain its pipe and end; it answers by dropping the sender it is given.
     drain: Option<oneshot::Sender<oneshot::Sender<()>>>,
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        // Who has been asked to drain ends by itself.
+        if self.drain.is_some() {
+            self.task.abort();
+        }
+    }
 }
 
 impl LogCollector {
@@ -69,33 +78,65 @@ impl LogCollector {
     pub fn new(lost: impl FnOnce() + Send + 'static) -> Self {
         Self { streams: HashMap::new(), lost: Some(Box::new(lost)) }
     }
-}
 
-/// Moves a stream until it ends, or until it is asked to drain and is empty.
-async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<oneshot::Sender<()>>) {
-    let mut done = None;
-    let mut last_pieces = DRAIN;
-    loop {
-        if done.is_none() {
-            tokio::select! {
-                biased;
-                asked = &mut drain => match asked {
-                    Ok(answer) => done = Some(answer),
-                    Err(_) => return,
-                },
-                ready = tap.ready() => if ready.is_err() { return },
-            }
-        }
-        match (tap.pump(), &done) {
-            (Ok(Pumped::Full), None) => tokio::task::yield_now().await,
-            // Whoever still writes has got away from the app, and must not keep it from its end.
-            (Ok(Pumped::Some | Pumped::Full), Some(_)) if last_pieces == 0 => return,
-            (Ok(Pumped::Some | Pumped::Full), Some(_)) => last_pieces -= 1,
-            (Ok(Pumped::Some), None) => tokio::time::sleep(REST).await,
-            (Ok(Pumped::Empty), None) => {}
-            (Ok(Pumped::Empty | Pumped::End) | Err(_), _) => return,
+    fn tell_lost(&mut self) {
+        if let Some(lost) = self.lost.take() {
+            lost();
         }
     }
+}
+
+/// What a stream is asked to answer when it is drained.
+type Answer = oneshot::Sender<()>;
+
+/// Moves a stream until it ends, or until it is asked to drain and is empty.
+async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
+    let mut pace = Pace::default();
+    let mut pumped = Pumped::Empty;
+    let answer = loop {
+        match pace.after(pumped) {
+            Some(rest) => tokio::select! {
+                biased;
+                asked = &mut drain => break asked,
+                () = tokio::time::sleep(rest) => {}
+            },
+            None if pumped == Pumped::Empty => {
+                let chore = tap.chore();
+                let tidy = async {
+                    match chore {
+                        Some(after) => tokio::time::sleep(after).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    asked = &mut drain => break asked,
+                    ready = tap.ready() => if ready.is_err() { return },
+                    () = tidy => {
+                        tap.tidy();
+                        continue;
+                    }
+                }
+            }
+            // Others may have something to move as well.
+            None => match drain.try_recv() {
+                Ok(answer) => break Ok(answer),
+                Err(TryRecvError::Closed) => return,
+                Err(TryRecvError::Empty) => tokio::task::yield_now().await,
+            },
+        }
+        pumped = match tap.pump() {
+            Ok(Pumped::End) | Err(_) => return,
+            Ok(pumped) => pumped,
+        };
+    };
+    // Whoever still writes after this has got away from the app, and must not keep it from its end.
+    let mut pieces = if answer.is_ok() { DRAIN } else { 0 };
+    while pieces > 0 && matches!(tap.pump(), Ok(Pumped::Little | Pumped::Some | Pumped::Full)) {
+        pieces -= 1;
+        tokio::task::yield_now().await;
+    }
+    drop(tap); // Whatever it still has to say, it says before the answer.
 }
 
 impl Actor for LogCollector {
@@ -111,16 +152,17 @@ impl Handler<Attach> for LogCollector {
             Err(error) => return tracing::error!(%app, ?stream, %error, "cannot collect output"),
         };
         let (drain, asked) = oneshot::channel();
-        let key = (app, stream);
-        let ended = key.clone();
-        let task = ctx.spawn(collect(tap, asked).into_actor(self).map(move |(), collector, _| {
-            if let Some(collecting) = collector.streams.get_mut(&ended) {
-                collecting.drain = None;
+        let task = actix::spawn(collect(tap, asked));
+        // A panic ends the task alone. This actor cannot tell what it left behind: another one takes its place.
+        let abort = task.abort_handle();
+        ctx.spawn(task.into_actor(self).map(|end, collector, ctx| {
+            if end.is_err_and(|error| error.is_panic()) {
+                collector.tell_lost();
+                ctx.terminate();
             }
         }));
-        if let Some(old) = self.streams.insert(key, Collecting { task, drain: Some(drain) }) {
-            ctx.cancel_future(old.task);
-        }
+        // The stream that had this place, if one did, ends.
+        self.streams.insert((app, stream), Collecting { task: abort, drain: Some(drain) });
     }
 }
 
@@ -131,7 +173,7 @@ impl Handler<Detach> for LogCollector {
         let mut drained = Vec::new();
         for stream in [Stream::Out, Stream::Err] {
             let collecting = self.streams.remove(&(app.clone(), stream));
-            if let Some(drain) = collecting.and_then(|collecting| collecting.drain) {
+            if let Some(drain) = collecting.and_then(|mut collecting| collecting.drain.take()) {
                 let (answer, done) = oneshot::channel();
                 if drain.send(answer).is_ok() {
                     drained.push(done);
@@ -148,8 +190,8 @@ impl Handler<Detach> for LogCollector {
 
 impl Drop for LogCollector {
     fn drop(&mut self) {
-        if let Some(lost) = self.lost.take().filter(|_| std::thread::panicking()) {
-            lost();
+        if std::thread::panicking() {
+            self.tell_lost();
         }
     }
 }
@@ -159,6 +201,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::pin::Pin;
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use super::*;
 
@@ -166,6 +209,8 @@ mod tests {
     struct Pipe {
         pieces: VecDeque<Pumped>,
         moved: Arc<Mutex<usize>>,
+        /// Chores that wait, an hour each.
+        chores: usize,
     }
 
     impl Tap for Pipe {
@@ -182,10 +227,19 @@ mod tests {
             *self.moved.lock().unwrap() += 1;
             Ok(piece)
         }
+
+        fn chore(&self) -> Option<Duration> {
+            (self.chores > 0).then_some(Duration::from_secs(3600))
+        }
+
+        fn tidy(&mut self) {
+            self.chores -= 1;
+            *self.moved.lock().unwrap() += 100;
+        }
     }
 
     fn attach(pieces: &[Pumped], moved: &Arc<Mutex<usize>>) -> Attach {
-        let pipe = Pipe { pieces: pieces.iter().copied().collect(), moved: moved.clone() };
+        let pipe = Pipe { pieces: pieces.iter().copied().collect(), moved: moved.clone(), chores: 0 };
         Attach { app: "web".parse().unwrap(), stream: Stream::Out, make: Box::new(|| Ok(Box::new(pipe))) }
     }
 
@@ -200,6 +254,40 @@ mod tests {
             // Nothing is attached any more, and that is no reason to wait.
             collector.send(Detach { app: "web".parse().unwrap() }).await.unwrap();
         });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn chores_are_done_while_nothing_comes() {
+        let moved = Arc::new(Mutex::new(0));
+        let pipe = Pipe { pieces: VecDeque::new(), moved: moved.clone(), chores: 2 };
+        let (drain, asked) = oneshot::channel();
+        let stream = collect(Box::new(pipe), asked);
+        let (answer, done) = oneshot::channel();
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(9000)).await;
+            drain.send(answer).unwrap();
+            done.await.unwrap_err();
+        };
+        tokio::join!(stream, later);
+        assert_eq!(*moved.lock().unwrap(), 201, "two chores, and a last look");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_rests_is_drained_at_once() {
+        let moved = Arc::new(Mutex::new(0));
+        let pipe = Pipe { pieces: [Pumped::Little; 90].into(), moved: moved.clone(), chores: 0 };
+        let (drain, asked) = oneshot::channel();
+        let begun = tokio::time::Instant::now();
+        let (answer, done) = oneshot::channel();
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(70)).await;
+            assert_eq!(*moved.lock().unwrap(), 7, "it rests for 64 ms");
+            drain.send(answer).unwrap();
+            done.await.unwrap_err();
+        };
+        tokio::join!(collect(Box::new(pipe), asked), later);
+        assert_eq!(begun.elapsed(), Duration::from_millis(70));
+        assert_eq!(*moved.lock().unwrap(), 7 + DRAIN, "as much as a pipe may hold, and no more");
     }
 
     #[test]

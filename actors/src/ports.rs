@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::cell::{Cell, CheckReport, Child, Policy, StartFailure};
 use crate::lifecycle::{Ending, Want};
@@ -194,8 +195,12 @@ pub struct Ports {
 pub trait Tap {
     /// Waits until there is something to move, or the stream has ended.
     fn ready(&mut self) -> Pin<Box<dyn Future<Output = io::Result<()>> + '_>>;
-    /// Moves what is there, at most one buffer. It may block on the disk.
+    /// Moves what is there, at most one piece. It may block on the disk.
     fn pump(&mut self) -> io::Result<Pumped>;
+    /// After how long there is something to be done although nothing comes; nothing most of the time.
+    fn chore(&self) -> Option<Duration>;
+    /// Does it.
+    fn tidy(&mut self);
 }
 
 /// What a [`Tap::pump`] did.
@@ -203,9 +208,11 @@ pub trait Tap {
 pub enum Pumped {
     /// There was nothing to move.
     Empty,
-    /// A little was moved; the pipe is probably empty now.
+    /// So little was moved that it was hardly worth a look.
+    Little,
+    /// A good part of what a pipe holds was moved.
     Some,
-    /// A full buffer was moved; there is probably more.
+    /// As much was moved as there can be; there is probably more.
     Full,
     /// The stream has ended: no writer is left.
     End,

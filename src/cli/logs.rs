@@ -1,26 +1,68 @@
 //! `daemonctl logs`.
+//!
+//! Which lines are shown is decided before the first one is: for each log where to begin and where to end, by time and
+//! by number, without reading what lies between. Then the logs are read as one, and followed if that is asked for.
 
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use jiff::Zoned;
 
 use super::Verb;
 use super::error::CliError;
+use super::live::{Follow, Live};
+use super::page::{Form, Line, Origin, Page};
 use super::session::Session;
-use super::viewer::{Stream, To, Viewer, files, mark, open};
-use crate::logs::Files;
+use super::viewer::{files, mark};
+use crate::config::values::Level;
+use crate::logs::filter::{Filter, Pattern};
+use crate::logs::follow::Tail;
+use crate::logs::merge::{Merge, Source};
+use crate::logs::scan::{self, Scan, Wants};
+use crate::logs::stamps::Stamps;
+use crate::logs::whole::{Log, Place};
+use crate::logs::{Files, level, moment};
+
+/// How many lines are shown where nothing else says what to show.
+const LINES: usize = 50;
+
+/// Which events tell where a run of an app begins and ends.
+const RUNS: &str = r"^\S+ +\S+ +(started, pid \d|not started: |[^:]* after \d)";
 
 #[derive(Args, Debug)]
 pub(super) struct Logs {
     /// Apps whose logs to show
-    #[arg(value_name = "APP", required = true)]
+    #[arg(value_name = "APP", required_unless_present_any = ["head", "tail"])]
     apps: Vec<String>,
-    /// Show more as it comes, until Ctrl-C
-    #[arg(short, long)]
+    /// Show more as it comes, until Ctrl-C or --until
+    #[arg(short, long, conflicts_with = "head")]
     follow: bool,
-    /// How many lines of each stream to begin with
-    #[arg(short = 'n', long, value_name = "N", default_value = "50", value_parser = count)]
-    lines: usize,
+    /// How many lines to show, or all; 50 unless --since or --until is given
+    #[arg(short = 'n', long, value_name = "N", value_parser = count)]
+    lines: Option<usize>,
+    /// The first lines: so many, or as many as -n says
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "", conflicts_with = "tail")]
+    head: Option<String>,
+    /// The last lines, as without it: so many, or as many as -n says
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "")]
+    tail: Option<String>,
+    /// Lines that came at this time or later: 2h, 12:00, yesterday, "2026-01-31 12:00", RFC 3339, @SECONDS
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    since: Option<u64>,
+    /// Lines that came before this time
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    until: Option<u64>,
+    /// Lines of this level and above: debug, info, warn or error
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<Level>,
+    /// Lines that match a regular expression
+    #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
+    grep: Option<Pattern>,
+    /// Begin each line with the time at which it came
+    #[arg(short, long)]
+    timestamps: bool,
     /// Only standard output
     #[arg(long)]
     stdout: bool,
@@ -33,28 +75,8 @@ pub(super) struct Logs {
     /// Standard output, standard error and events
     #[arg(long)]
     all: bool,
-    #[command(flatten)]
-    later: Later,
-}
-
-/// What is not supported yet.
-#[derive(Args, Debug)]
-struct Later {
-    #[arg(long, hide = true)]
-    since: Option<String>,
-    #[arg(long, hide = true)]
-    until: Option<String>,
-    #[arg(short, long, hide = true)]
-    timestamps: bool,
-    #[arg(long, hide = true)]
-    level: Option<String>,
-    #[arg(long, hide = true)]
-    grep: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1)]
-    tail: Option<Option<String>>,
-    #[arg(long, hide = true, num_args = 0..=1)]
-    head: Option<Option<String>>,
-    #[arg(long, hide = true)]
+    /// A JSON object for each line: app, stream, time, level, text
+    #[arg(long)]
     json: bool,
 }
 
@@ -62,24 +84,52 @@ impl Verb for Logs {
     const NAME: &'static str = "logs";
     const ABOUT: &'static str = "Show what apps have written";
     const MORE: &'static str = "\
-Without an option, both outputs are shown, standard output first, and each line is marked with its
-stream. With one stream of one app, the lines are shown as they were written.
+Without an option, the last 50 lines of both outputs are shown in the order in which they came, each
+marked with its stream, and between them when the app was started and how it ended. One stream of
+one app is shown as it was written. Times are local, and known whether or not the app prints them.
 
 Examples:
   daemonctl logs web
   daemonctl logs -f --stderr -n 0 web
-  daemonctl logs web db --events";
+  daemonctl logs --since 10m --level warn web db
+  daemonctl logs --grep 'timeout|refused' -n all -t web
+  daemonctl logs --since yesterday --until today --json web";
 
-    fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
-        session.refuse("logs", &self.later.given())?;
-        let streams = self.streams(session)?;
-        if !streams.iter().any(Stream::exists) {
+    fn run(mut self, session: &mut Session) -> Result<ExitCode, CliError> {
+        let asked = self.count()?;
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since >= until
+        {
+            let message = "--since is not before --until: no line can lie between them".to_owned();
+            return Err(CliError::Usage { message, hint: Some("see daemonctl logs --help".into()) });
+        }
+        let stamps = Stamps::at(Zoned::now());
+        let mut chosen = self.chosen(session, &stamps)?;
+        if !chosen.iter().any(|one| one.counts && one.log.exists()) {
             session.screen.note(&format!("{} has written nothing yet", self.apps.join(", ")));
         }
-        let mut viewer = Viewer::new(streams, session.screen.terminal);
-        viewer.show(!self.follow)?;
+        let raw = chosen.len() == 1 && !self.timestamps && !self.json && !session.screen.terminal;
+        let raw_follow = raw && self.grep.is_none() && self.level.is_none();
+        self.bound(session, &mut chosen, asked, self.follow && !raw_follow)?;
+        let form = match (self.json, raw) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Raw,
+            (false, false) => Form::Text {
+                times: self.timestamps.then(|| Zoned::now().time_zone().clone()),
+                escape: session.screen.terminal,
+            },
+        };
+        let origins = chosen.iter().map(|one| one.origin.clone()).collect();
+        let mut page = Page::new(form, origins, BufWriter::with_capacity(64 << 10, io::stdout().lock()));
+        let logs = show(chosen, asked, self.head.is_some(), &mut page)?;
         if self.follow {
-            viewer.follow(None, &mut || Ok(false))?;
+            let logs = logs.into_iter().map(Past::go_on).collect::<Result<_, _>>()?;
+            Follow { logs, page, raw: raw_follow, until: self.until, stamps }.run()?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        page.finish().map_err(CliError::Output)?;
+        for unread in logs.iter().flat_map(|past| &past.log.unread) {
+            session.screen.note(unread);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -87,54 +137,275 @@ Examples:
 
 /// Reads a number of lines.
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| format!("{text:?} is not a number of lines: use 0, 1, 2 and so on"))
+    if text == "all" {
+        return Ok(usize::MAX);
+    }
+    text.parse().map_err(|_| format!("{text:?} is not a number of lines: use 0, 1, 2 and so on, or all"))
+}
+
+/// Reads a moment.
+fn at(text: &str) -> Result<u64, String> {
+    moment::parse(text, &Zoned::now())
+}
+
+/// A log of which lines are to be shown.
+struct Chosen {
+    path: PathBuf,
+    origin: Origin,
+    filter: Filter,
+    wants: Wants,
+    log: Log,
+    from: Place,
+    end: Place,
+    /// Whether its lines count; those that only mark where runs begin and end do not.
+    counts: bool,
+    /// Whether the times of its lines are known.
+    timed: bool,
+    /// How many lines are between the two places, as far as that matters, and whether some before them are left out.
+    lines: usize,
+    cut: bool,
+}
+
+/// A log of which what there was has been shown.
+struct Past {
+    path: PathBuf,
+    filter: Filter,
+    log: Log,
+    end: Place,
+}
+
+impl Past {
+    fn go_on(mut self) -> Result<Live, CliError> {
+        let end = self.end;
+        let level = match self.filter.level {
+            Some(_) => self.log.said_before(end, &level::of).map_err(|source| reading(&self.path, source))?,
+            None => None,
+        };
+        Ok(Live::new(Tail::resume(&self.path, self.log, end.offset), self.filter, level))
+    }
+}
+
+fn reading(path: &Path, source: io::Error) -> CliError {
+    CliError::Io { doing: format!("read {}", path.display()), source }
 }
 
 impl Logs {
-    fn streams(&self, session: &mut Session) -> Result<Vec<Stream>, CliError> {
+    /// How many lines to show; nothing for all. What follows --head and --tail may also be an app.
+    fn count(&mut self) -> Result<Option<usize>, CliError> {
+        let mut number = self.lines;
+        for value in [&self.head, &self.tail].into_iter().flatten().filter(|value| !value.is_empty()) {
+            match (count(value), number) {
+                (Ok(_), Some(_)) => {
+                    let message = "--lines is given with a number after --head or --tail".to_owned();
+                    return Err(CliError::Usage { message, hint: Some("say once how many lines to show".into()) });
+                }
+                (Ok(several), None) => number = Some(several),
+                (Err(_), _) => self.apps.insert(0, value.clone()),
+            }
+        }
+        if self.apps.is_empty() {
+            let hint = Some("see daemonctl logs --help".to_owned());
+            return Err(CliError::Usage { message: "logs needs APP...".into(), hint });
+        }
+        let of_a_time = self.since.is_some() || self.until.is_some();
+        Ok(number.or((!of_a_time).then_some(LINES)).filter(|number| *number < usize::MAX))
+    }
+
+    /// The logs that were asked for.
+    fn chosen(&self, session: &mut Session, stamps: &Stamps) -> Result<Vec<Chosen>, CliError> {
         let names = session.running_apps(&self.apps)?;
         let known = session.status(&names)?;
         let root = session.root()?.path().to_owned();
         let width = names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
-        let color = session.screen.color;
-        let mut streams = Vec::new();
+        let filter = Filter { pattern: self.grep.clone(), level: self.level };
+        let mut all = Vec::new();
         for name in &names {
             let status = known.iter().find(|status| status.name == *name);
             let files = files(&root.join(name.as_str()), name, status);
-            let chosen = self.chosen(&files);
-            let several = chosen.len() > 1;
-            for (stream, path) in chosen {
-                let mark = mark((names.len() > 1).then_some((name, width)), several.then_some(stream), color);
-                streams.push(Stream::new(open(path, self.lines)?, mark, To::Out));
+            let streams = self.streams(&files);
+            for (stream, sign, path) in &streams {
+                let runs = *sign == RUN;
+                let filter = match runs {
+                    true => Filter { pattern: Pattern::parse(RUNS).ok(), level: None },
+                    false => filter.clone(),
+                };
+                let sign = (streams.len() > 1).then_some(*sign);
+                let mark = mark((names.len() > 1).then_some((name, width)), sign, session.screen.color);
+                let mut log = Log::open(path, stamps.clone()).map_err(|source| reading(path, source))?;
+                let (from, end) = (log.start(), log.end());
+                all.push(Chosen {
+                    path: path.to_path_buf(),
+                    origin: Origin { app: name.to_string(), stream, mark, brief: runs },
+                    filter,
+                    wants: Wants { time: false, level: self.json },
+                    log,
+                    from,
+                    end,
+                    counts: !runs,
+                    timed: true,
+                    lines: 0,
+                    cut: false,
+                });
             }
         }
-        Ok(streams)
+        Ok(all)
     }
 
-    /// The streams that were asked for, by their marks.
-    fn chosen<'a>(&self, files: &'a Files) -> Vec<(&'static str, &'a std::path::Path)> {
-        let unasked = !self.stdout && !self.stderr && !self.events;
+    /// The streams that were asked for: what they are called, how they are marked, and where they are.
+    fn streams<'a>(&self, files: &'a Files) -> Vec<(&'static str, &'static str, &'a Path)> {
+        let unasked = !self.stdout && !self.stderr && !self.events && !self.all;
+        let whole = unasked && self.grep.is_none() && self.level.is_none() && !self.json;
         let streams = [
-            (self.stdout || unasked, "out", &files.stdout),
-            (self.stderr || unasked, "err", &files.stderr),
-            (self.events, "evt", &files.events),
+            (self.stdout || unasked || self.all, "stdout", "out", &files.stdout),
+            (self.stderr || unasked || self.all, "stderr", "err", &files.stderr),
+            (self.events || self.all, "events", "evt", &files.events),
+            (whole, "events", RUN, &files.events),
         ];
-        let chosen = streams.into_iter().filter(|(chosen, ..)| *chosen || self.all);
-        chosen.map(|(_, mark, path)| (mark, path.as_path())).collect()
+        let chosen = streams.into_iter().filter(|(chosen, ..)| *chosen);
+        chosen.map(|(_, stream, sign, path)| (stream, sign, path.as_path())).collect()
+    }
+
+    /// Finds where each log is to be read from, and how far.
+    fn bound(
+        &self,
+        session: &Session,
+        all: &mut [Chosen],
+        asked: Option<usize>,
+        whole_lines: bool,
+    ) -> Result<(), CliError> {
+        let of_a_time = self.since.is_some() || self.until.is_some();
+        let merged = all.iter().filter(|one| one.log.exists() && one.counts).count() > 1;
+        let timeless = self.find_times(all, merged, of_a_time)?;
+        if !timeless.is_empty() {
+            let names = timeless.join(", ");
+            let consequence = match (of_a_time, merged) {
+                (true, _) => "it is left out",
+                (false, true) => "its lines come first",
+                (false, false) => "they are shown as -",
+            };
+            session.screen.note(&format!("when the lines of {names} came is not known: {consequence}"));
+        }
+        for one in all.iter_mut() {
+            one.bound(self, asked, whole_lines).map_err(|source| reading(&one.path, source))?;
+        }
+        // Where runs began and ended cannot be told if it is not known when anything else was written.
+        if !self.follow && !all.iter().any(|one| one.counts && one.timed && one.log.exists()) {
+            for one in all.iter_mut().filter(|one| !one.counts) {
+                one.from = one.end;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out which logs know the times of their lines, if that matters; tells which do not.
+    fn find_times(&self, all: &mut [Chosen], merged: bool, of_a_time: bool) -> Result<Vec<String>, CliError> {
+        let mut timeless = Vec::new();
+        let several = all.len() > 1;
+        for one in all.iter_mut() {
+            one.wants.time = several || self.timestamps || self.json;
+            one.timed = one.log.is_timed().map_err(|source| reading(&one.path, source))?;
+            if !one.timed && (merged || of_a_time || self.timestamps) {
+                timeless.push(one.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            }
+        }
+        Ok(timeless)
     }
 }
 
-impl Later {
-    fn given(&self) -> [(bool, &'static str); 8] {
-        [
-            (self.since.is_some(), "--since"),
-            (self.until.is_some(), "--until"),
-            (self.timestamps, "--timestamps"),
-            (self.level.is_some(), "--level"),
-            (self.grep.is_some(), "--grep"),
-            (self.tail.is_some(), "--tail"),
-            (self.head.is_some(), "--head"),
-            (self.json, "--json"),
-        ]
+/// The sign of events that mark where runs begin and end.
+const RUN: &str = "---";
+
+impl Chosen {
+    fn bound(&mut self, asked: &Logs, number: Option<usize>, whole_lines: bool) -> io::Result<()> {
+        if whole_lines {
+            self.end = self.log.end_of_lines()?;
+        }
+        let of_a_time = asked.since.is_some() || asked.until.is_some();
+        if of_a_time && !self.timed {
+            self.from = self.end;
+            return Ok(());
+        }
+        if let Some(until) = asked.until {
+            self.end = self.log.since(until)?.min(self.end);
+        }
+        if let Some(since) = asked.since {
+            self.from = self.log.since(since)?.min(self.end);
+        }
+        if let Some(number) = number.filter(|_| asked.head.is_none() && self.counts) {
+            let all_from = self.from;
+            (self.from, self.lines) = scan::last(&mut self.log, self.from, self.end, number, &self.filter)?;
+            self.cut = self.from > all_from;
+        }
+        Ok(())
     }
+}
+
+/// Which lines of a log are shown while it is read.
+struct Share {
+    counts: bool,
+    timed: bool,
+    /// Whether the line that is being read is not shown; it may come in pieces.
+    hidden: bool,
+    /// How many more are shown, with --head, where its times are not known.
+    left: usize,
+}
+
+/// Shows what there is: of the logs whose times are known the last lines together, of each other its own; or the first,
+/// with --head.
+fn show<W: Write>(
+    chosen: Vec<Chosen>,
+    asked: Option<usize>,
+    head: bool,
+    page: &mut Page<W>,
+) -> Result<Vec<Past>, CliError> {
+    let failed = |source| CliError::Io { doing: "read the logs".into(), source };
+    let counted = || chosen.iter().filter(|one| one.counts && one.timed);
+    // Each has as many lines as were asked for, if it has them; together they may have more.
+    let together: usize = counted().fold(0, |sum, one| sum.saturating_add(one.lines));
+    let mut skip = asked.map_or(0, |number| if head { 0 } else { together.saturating_sub(number) });
+    let mut left = asked.filter(|_| head).unwrap_or(usize::MAX);
+    // Marks before the first line are of interest only where nothing was left out before it.
+    let mut cut = skip > 0 || counted().any(|one| one.cut);
+    let (mut sources, mut shares, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    for one in chosen {
+        let Chosen { path, filter, wants, mut log, from, end, counts, timed, .. } = one;
+        let scan = Scan::new(&mut log, from, end, filter.clone(), wants).map_err(|source| reading(&path, source))?;
+        sources.push(Source { log, scan, timed });
+        shares.push(Share { counts, timed, hidden: false, left });
+        rest.push((path, filter, end));
+    }
+    let mut merge = Merge::new(sources).map_err(failed)?;
+    while let Some(origin) = merge.advance().map_err(failed)? {
+        let (scan, share) = (merge.source(origin), &mut shares[origin]);
+        if scan.begins() {
+            share.hidden = match (share.counts, share.timed) {
+                (false, _) => cut || left == 0,
+                (true, true) if skip > 0 => {
+                    skip -= 1;
+                    true
+                }
+                (true, true) => {
+                    cut = false;
+                    spend(&mut left)
+                }
+                (true, false) => spend(&mut share.left),
+            };
+        }
+        if !share.hidden {
+            let line =
+                Line { origin, text: scan.line(), begins: scan.begins(), time: scan.time(), level: scan.level() };
+            page.write(line).map_err(CliError::Output)?;
+        } else if left == 0 && shares.iter().all(|share| share.timed || share.left == 0) {
+            break;
+        }
+    }
+    let past = |(log, (path, filter, end))| Past { path, filter, log, end };
+    Ok(merge.into_logs().into_iter().zip(rest).map(past).collect())
+}
+
+/// Takes one from what is left; whether there was none.
+fn spend(left: &mut usize) -> bool {
+    let none = *left == 0;
+    *left = left.saturating_sub(1);
+    none
 }

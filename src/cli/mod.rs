@@ -8,7 +8,9 @@
 mod error;
 mod globals;
 mod grid;
+mod live;
 mod outcome;
+mod page;
 mod report;
 mod screen;
 mod session;

@@ -45,11 +45,6 @@ impl Stream {
     pub(super) fn new(tail: Tail, mark: String, to: To) -> Self {
         Self { tail, mark, to, line: Vec::new() }
     }
-
-    /// Whether there is a file.
-    pub(super) fn exists(&self) -> bool {
-        self.tail.exists()
-    }
 }
 
 /// What can break between a file and a screen.

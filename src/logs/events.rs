@@ -4,20 +4,69 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::open_to_append;
+use super::rotate::{self, Rules};
+use super::{open_to_append, real};
 use crate::config::values::Level;
 
-/// Appends one event, which happened `at` seconds after the epoch. That it cannot be written is told to whoever traces
-/// the program.
-pub fn write(path: &Path, at: f64, level: Level, text: &str) {
-    if let Err(error) = append(path, at, level, text) {
+/// Appends one event, which happened `at` seconds after the epoch, to a log that is rotated by these rules. That it
+/// cannot be written is told to whoever traces the program.
+pub fn write(path: &Path, rules: &Rules, at: f64, level: Level, text: &str) {
+    let lines = lines(at, level, text);
+    if let Err(error) = make_room(path, rules, lines.len() as u64) {
+        tracing::warn!(path = %path.display(), %error, "cannot rotate the event log");
+    }
+    if let Err(error) = append_lines(path, &lines) {
         tracing::warn!(path = %path.display(), %error, "cannot write an event: {text}");
     }
 }
 
-/// Appends one event. Events are few: the file is opened anew each time, so that it may be moved or removed at will.
+/// Appends one event to a log that is not rotated here.
 pub fn append(path: &Path, at: f64, level: Level, text: &str) -> io::Result<()> {
+    append_lines(path, &lines(at, level, text))
+}
+
+fn lines(at: f64, level: Level, text: &str) -> String {
     let time = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs_f64(at.max(0.0)));
-    let lines: String = text.lines().map(|line| format!("{time} {level:<5} {line}\n")).collect();
+    text.lines().map(|line| format!("{time} {level:<5} {line}\n")).collect()
+}
+
+/// Events are few: the file is opened anew each time, so that it may be moved or removed at will.
+fn append_lines(path: &Path, lines: &str) -> io::Result<()> {
     open_to_append(path)?.write_all(lines.as_bytes())
+}
+
+/// Rotates the log if so many bytes more would be too many.
+fn make_room(path: &Path, rules: &Rules, more: u64) -> io::Result<()> {
+    let Some(limit) = rules.max_size else { return Ok(()) };
+    let size = match path.metadata() {
+        Ok(meta) if meta.is_file() => meta.len(),
+        _ => return Ok(()),
+    };
+    if size == 0 || size.saturating_add(more) <= limit {
+        return Ok(());
+    }
+    let real = real(path);
+    rotate::rotate(&real)?;
+    if rules.prunes() { rotate::remove(&rotate::excess(&real, rules)?.files) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::archives;
+
+    #[test]
+    fn the_event_log_is_rotated_before_it_is_too_long() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("logs/web.run");
+        let rules = Rules { max_size: Some(80), max_count: Some(2), ..Rules::default() };
+        for number in 0..9 {
+            write(&path, &rules, 0.0, Level::Info, &format!("event {number}"));
+        }
+        let line = |number: usize| format!("1970-01-01T00:00:00.000Z info  event {number}\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), line(8));
+        let archived = archives::list(&path).unwrap().all;
+        let read: Vec<_> = archived.iter().map(|archive| std::fs::read_to_string(&archive.path).unwrap()).collect();
+        assert_eq!(read, [[4, 5], [6, 7]].map(|pair| pair.map(line).concat()));
+    }
 }

@@ -1,13 +1,15 @@
 //! More of a file, as it comes.
 //!
-//! A [`Tail`] is one file by its name: when another file takes the name (rotation), the old one is read to its end
-//! first; when the file shrinks, reading begins again. A [`Watch`] sleeps until one of several files may have changed:
-//! it watches directories, where both writes and changes of names show, so nothing is polled.
+//! A [`Tail`] is one log by its name: when another file takes the name (rotation), the old one is read to its end
+//! first, and then whatever was rotated in between; when the file shrinks, reading begins again. The name may be a link:
+//! archives lie where it leads, and where it comes to lead elsewhere, another log begins. A [`Watch`] sleeps until one of
+//! several files may have changed: it watches directories, where both writes and changes of names show, so nothing is
+//! polled.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,24 +17,44 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use super::archives::{self, Archive, Form, Stamp};
 use super::read::tail_offset;
+use super::real;
+use super::whole::{self, Body, Log, identity, open_archive};
 
-/// One file that is read as it grows.
+/// One log that is read as it grows.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
-    file: Option<File>,
+    /// Where the name leads, and the archives are.
+    real: PathBuf,
+    body: Option<Body>,
     offset: u64,
+    /// The newest archive when the file was opened: whatever is newer was made of this file, or of one that came later.
+    newest: Option<Stamp>,
 }
 
 impl Tail {
     /// Begins with the last `lines` lines of the file. A file that does not exist yet is read from its beginning.
     pub fn open(path: &Path, lines: usize) -> io::Result<Self> {
-        let mut tail = Self { path: path.to_owned(), file: open(path)?, offset: 0 };
-        if let Some(file) = &tail.file {
-            tail.offset = tail_offset(file, file.metadata()?.len(), lines)?;
+        let (path, real) = (path.to_owned(), real(path));
+        let mut tail = Self { path, real, body: None, offset: 0, newest: None };
+        // Before the archives are listed: what is rotated from now on is this file.
+        if let Some(file) = open(&tail.path)? {
+            let length = file.metadata()?.len();
+            tail.offset = tail_offset(&file, length, lines)?;
+            tail.body = Some(Body::new(&tail.real, file, None)?);
         }
+        tail.newest = tail.before_ours(archives::list(&tail.real)?.all)?;
         Ok(tail)
+    }
+
+    /// Goes on with a log that has been read up to `offset` of its current file.
+    pub fn resume(path: &Path, log: Log, offset: u64) -> Self {
+        let (newest, real) = (log.newest(), log.real().to_owned());
+        let body = log.into_current();
+        let offset = if body.is_some() { offset } else { 0 };
+        Self { path: path.to_owned(), real, body, offset, newest }
     }
 
     /// The name of the file.
@@ -42,51 +64,113 @@ impl Tail {
 
     /// Whether there is such a file.
     pub fn exists(&self) -> bool {
-        self.file.is_some()
+        self.body.is_some()
     }
 
     /// Hands over everything that has not been read, in pieces.
     pub fn read<E: From<io::Error>>(&mut self, sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        let mut piece = vec![0; 64 << 10];
+        self.read_batches(&mut |piece, _| sink(piece))
+    }
+
+    /// The same, in pieces that came at one time each, with that time in microseconds since the epoch where it is known.
+    pub fn read_batches<E: From<io::Error>>(&mut self, sink: Sink<'_, E>) -> Result<(), E> {
         loop {
-            if let Some(file) = &self.file {
-                if file.metadata()?.len() < self.offset {
-                    self.offset = 0;
-                }
-                loop {
-                    let count = file.read_at(&mut piece, self.offset)?;
-                    if count == 0 {
-                        break;
-                    }
-                    sink(&piece[..count])?;
-                    self.offset += count as u64;
-                }
-            }
+            self.drain(sink)?;
             if !self.replaced()? {
                 return Ok(());
             }
-            (self.file, self.offset) = (open(&self.path)?, 0);
-            if self.file.is_none() {
-                return Ok(());
+            // What came after the end was reached and before the name was taken.
+            self.drain(sink)?;
+            let Some(file) = open(&self.path)? else { return Ok(()) };
+            let real = real(&self.path);
+            let next = Body::new(&real, file, None)?;
+            // The archives of another log are no part of this one.
+            let same = real == self.real;
+            self.real = real;
+            let all = if same { archives::list(&self.real)?.all } else { Vec::new() };
+            for archive in self.missed(all, next.identity()?)? {
+                self.newest = Some(archive.stamp);
+                let path = archive.path.clone();
+                // One that was too old, or that nobody can unpack, cannot be shown.
+                if let Ok(Some(mut body)) = open_archive(archive) {
+                    drain(&mut body, &path, &mut 0, sink)?;
+                }
             }
+            (self.body, self.offset) = (Some(next), 0);
+            self.newest = self.before_ours(archives::list(&self.real)?.all)?;
         }
+    }
+
+    fn drain<E: From<io::Error>>(&mut self, sink: Sink<'_, E>) -> Result<(), E> {
+        match &mut self.body {
+            Some(body) => drain(body, &self.real, &mut self.offset, sink),
+            None => Ok(()),
+        }
+    }
+
+    /// The archives that were made of files which came after ours, and before the one that has the name now.
+    fn missed(&self, archives: Vec<Archive>, next: (u64, u64)) -> io::Result<Vec<Archive>> {
+        let mut newer: Vec<Archive> =
+            archives.into_iter().filter(|archive| Some(archive.stamp) > self.newest).collect();
+        if let Some(at) = newer.iter().position(|archive| identity(&archive.path) == Some(next)) {
+            newer.truncate(at);
+        }
+        let Some(body) = &self.body else { return Ok(newer) };
+        let ours = Some(body.identity()?);
+        let skipped = match newer.iter().position(|archive| identity(&archive.path) == ours) {
+            Some(at) => at + 1,
+            // The first to be made was ours; packed, it is another file.
+            None => usize::from(newer.first().is_some_and(|first| first.form != Form::Plain)),
+        };
+        newer.drain(..skipped);
+        Ok(newer)
+    }
+
+    /// The newest archive that is not our file itself, rotated meanwhile, or later.
+    fn before_ours(&self, archives: Vec<Archive>) -> io::Result<Option<Stamp>> {
+        let ours = self.body.as_ref().map(Body::identity).transpose()?;
+        let older = archives.iter().take_while(|archive| ours.is_none() || identity(&archive.path) != ours);
+        Ok(older.last().map(|archive| archive.stamp))
     }
 
     /// Whether the name now belongs to another file than the open one. No file at all is not another one.
     fn replaced(&self) -> io::Result<bool> {
         let now = match self.path.metadata() {
-            Ok(meta) => meta,
+            Ok(meta) => (meta.dev(), meta.ino()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let Some(file) = &self.file else { return Ok(true) };
-        let ours = file.metadata()?;
-        Ok((ours.dev(), ours.ino()) != (now.dev(), now.ino()))
+        Ok(self.body.as_ref().map(Body::identity).transpose()? != Some(now))
+    }
+}
+
+/// What takes pieces, and when they came.
+pub type Sink<'a, E> = &'a mut dyn FnMut(&[u8], Option<u64>) -> Result<(), E>;
+
+/// Hands over what a file has from `offset` on. A file that has shrunk begins anew.
+fn drain<E: From<io::Error>>(body: &mut Body, path: &Path, offset: &mut u64, sink: Sink<'_, E>) -> Result<(), E> {
+    let mut piece = Vec::new();
+    loop {
+        body.refresh(path)?;
+        if body.length() < *offset {
+            *offset = 0;
+        }
+        if body.length() == *offset {
+            return Ok(());
+        }
+        while *offset < body.length() {
+            let time = body.batch(*offset, &mut piece)?;
+            if piece.is_empty() {
+                break; // It shrinks just now.
+            }
+            sink(&piece, time)?;
+            *offset += piece.len() as u64;
+        }
     }
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match whole::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -128,8 +212,7 @@ impl Watch {
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_ATTRIB
             | AddWatchFlags::IN_ONLYDIR;
-        let target = path.canonicalize().ok();
-        for path in [Some(path), target.as_deref()].into_iter().flatten() {
+        for path in [path, &real(path)] {
             if let Some(dir) = path.ancestors().skip(1).find(|dir| dir.is_dir()) {
                 self.inotify.add_watch(dir, events)?;
             }
@@ -196,6 +279,80 @@ mod tests {
         assert_eq!(read(&mut tail), "");
         append(&path, "8\n");
         assert_eq!(read(&mut tail), "8\n");
+    }
+
+    #[test]
+    fn nothing_is_missed_or_doubled_however_often_the_log_was_rotated() {
+        for packed in [false, true] {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("web.log");
+            let archive = |second: u32| home.path().join(format!("web.log.2026-01-31-1200{second:02}"));
+            append(&archive(1), "old\n");
+            append(&path, "1\n");
+            let mut tail = Tail::open(&path, 9).unwrap();
+            assert_eq!(read(&mut tail), "1\n");
+            append(&path, "2\n");
+            fs::rename(&path, archive(2)).unwrap();
+            if packed {
+                // Ours, already packed and gone under its name, is still open.
+                let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                gzip.write_all(b"1\n2\n").unwrap();
+                fs::write(home.path().join("web.log.2026-01-31-120002.gz"), gzip.finish().unwrap()).unwrap();
+                fs::remove_file(archive(2)).unwrap();
+            }
+            append(&path, "3\n");
+            fs::rename(&path, archive(3)).unwrap();
+            append(&path, "4\n");
+            fs::rename(&path, archive(4)).unwrap();
+            append(&path, "5\n");
+            assert_eq!(read(&mut tail), "2\n3\n4\n5\n", "packed: {packed}");
+            append(&path, "6\n");
+            assert_eq!(read(&mut tail), "6\n");
+            fs::rename(&path, archive(5)).unwrap();
+            assert_eq!(read(&mut tail), "");
+            append(&path, "7\n");
+            assert_eq!(read(&mut tail), "7\n");
+        }
+    }
+
+    #[test]
+    fn a_log_that_did_not_exist_is_followed_from_its_first_archive() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("web.log");
+        let mut tail = Tail::open(&path, 9).unwrap();
+        append(&home.path().join("web.log.2026-01-31-120001"), "1\n");
+        append(&path, "2\n");
+        assert_eq!(read(&mut tail), "1\n2\n");
+        fs::remove_file(&path).unwrap();
+        append(&path, "3\n");
+        assert_eq!(read(&mut tail), "3\n");
+    }
+
+    #[test]
+    fn a_link_is_followed_to_its_archives_and_where_it_comes_to_lead() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        for dir in ["logs", "disk", "other"] {
+            fs::create_dir(at(dir)).unwrap();
+        }
+        let (path, target) = (at("logs/web.log"), at("disk/out"));
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        append(&at("disk/out.2026-01-31-120001"), "old\n");
+        append(&target, "1\n");
+        let mut tail = Tail::open(&path, 9).unwrap();
+        assert_eq!(read(&mut tail), "1\n");
+        for second in 2..5 {
+            append(&target, &format!("{second}\n"));
+            fs::rename(&target, at(&format!("disk/out.2026-01-31-12000{second}"))).unwrap();
+        }
+        append(&target, "5\n");
+        assert_eq!(read(&mut tail), "2\n3\n4\n5\n");
+
+        append(&at("other/out.2026-01-31-120009"), "of another log\n");
+        append(&at("other/out"), "6\n");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(at("other/out"), &path).unwrap();
+        assert_eq!(read(&mut tail), "6\n");
     }
 
     #[test]

@@ -1,15 +1,31 @@
 //! Where output and events go, and reading them back.
 //!
-//! Writing: [`tap`] moves output from a pipe to a file, [`events`] writes the event log, [`terminal`] shows output where
-//! `run` was typed. Reading: the files hold exactly what the app wrote, so everything shown around a line is added here:
-//! [`read`] finds the last lines of a file of any size, [`follow`] waits for more of them, whatever happens to the
-//! file's name meanwhile.
+//! Writing: [`tap`] moves output from a pipe to a file, [`events`] writes the event log, [`rotate`] makes archives of either
+//! and removes them, [`terminal`] shows output where `run` was typed.
+//!
+//! Reading: the files hold exactly what the app wrote, so everything shown around a line is added here. [`whole`] is a
+//! log with its archives, in which places are found without reading what lies between; [`scan`] goes from line to line,
+//! [`filter`] says which are wanted, [`level`] and [`stamps`] what a line says of itself, [`moment`] what a person means
+//! by a time; [`merge`] makes one of several logs. [`follow`] waits for more, whatever happens to the file's name
+//! meanwhile.
+//!
+//! Both: [`archives`] knows what becomes of a log that is rotated, and [`times`] when its bytes were written.
 
+pub mod archives;
 pub mod events;
+pub mod filter;
 pub mod follow;
+pub mod level;
+pub mod merge;
+pub mod moment;
 pub mod read;
+pub mod rotate;
+pub mod scan;
+pub mod stamps;
 pub mod tap;
 pub mod terminal;
+pub mod times;
+pub mod whole;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -30,6 +46,26 @@ fn open_through_own_links(options: &mut OpenOptions, flags: i32, path: &Path) ->
         return Err(io::Error::other(format!("it is a symlink that belongs to uid {owner}")));
     }
     options.custom_flags(flags).open(path)
+}
+
+/// The name of a log without its links: its archives and its index lie where the file is. In the middle of a rotation
+/// there is no file, and the last link leads nowhere: it is read all the same.
+pub fn real(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    // So many links are more than the system itself would follow.
+    for _ in 0..40 {
+        if let Ok(real) = path.canonicalize() {
+            return real;
+        }
+        match (path.read_link(), path.parent()) {
+            (Ok(target), Some(dir)) => path = dir.join(target),
+            _ => break,
+        }
+    }
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(dir)), Some(name)) => dir.join(name),
+        _ => path,
+    }
 }
 
 /// Opens a log file that grows at its end. It is made where it is missing, with the directories above it.
@@ -58,5 +94,27 @@ impl Files {
     pub fn standard(dir: &Path, name: &AppName) -> Self {
         let file = |suffix| dir.join("logs").join(format!("{name}.{suffix}"));
         Self { stdout: file("log"), stderr: file("err"), events: file("run") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_where_its_links_lead_also_while_it_is_missing() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().canonicalize().unwrap();
+        std::fs::create_dir_all(dir.join("far/away")).unwrap();
+        std::os::unix::fs::symlink("far/link", dir.join("web.log")).unwrap();
+        std::os::unix::fs::symlink("away/web.log", dir.join("far/link")).unwrap();
+        let target = dir.join("far/away/web.log");
+        assert_eq!(real(&dir.join("web.log")), target, "the last link leads nowhere");
+        std::fs::write(&target, "").unwrap();
+        assert_eq!(real(&dir.join("web.log")), target);
+        assert_eq!(real(&dir.join("far/../missing.log")), dir.join("missing.log"));
+        assert_eq!(real(&dir.join("no/missing.log")), dir.join("no/missing.log"));
+        std::os::unix::fs::symlink("loop", dir.join("loop")).unwrap();
+        assert_eq!(real(&dir.join("loop")), dir.join("loop"));
     }
 }

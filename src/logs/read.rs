@@ -20,7 +20,7 @@ pub fn tail_offset(file: &File, end: u64, lines: usize) -> io::Result<u64> {
         let start = stop.saturating_sub(BLOCK);
         let piece = &mut block[..(stop - start) as usize];
         file.read_exact_at(piece, start)?;
-        for (at, _) in piece.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+        for at in memchr::memrchr_iter(b'\n', piece) {
             wanted -= 1;
             if wanted == 0 {
                 return Ok(start + at as u64 + 1);

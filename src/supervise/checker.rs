@@ -78,9 +78,9 @@ impl Checker for Hands {
                 if hook == Hook::Start {
                     spec = inside(spec, held);
                 }
-                Some((spec, instance.events.clone(), instance.level))
+                Some((spec, instance.events.clone(), instance.rotation, instance.level))
             });
-            let Some((mut spec, events, level)) = prepared else { return };
+            let Some((mut spec, events, rules, level)) = prepared else { return };
             for (key, value) in hook_variables(hook, pid, told) {
                 spec.flags.push(format!("--env={key}"));
                 spec.environment.insert(key.to_owned(), value);
@@ -92,7 +92,7 @@ impl Checker for Hands {
             let (end, output) = run(&host, spec, HOOK_TIMEOUT).await;
             let write = |at: Level, text: String| {
                 if at >= level {
-                    events::write(&events, super::host::wall(), at, &text);
+                    events::write(&events, &rules, super::host::wall(), at, &text);
                 }
             };
             for line in output.lines() {

@@ -3,14 +3,13 @@
 //! The actor tree reaches it through its ports: [`super::spawner`], [`super::checker`] and [`super::sink`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use actix::Addr;
 use daemonctl_actors::cell::{Child, StartFailure};
-use daemonctl_actors::log_collector::{Attach, LogCollector, Stream};
+use daemonctl_actors::log_collector::Stream;
 use daemonctl_actors::ports::{Clock, Ports};
 use daemonctl_actors::value::{AppName, ExitStatus, Moment};
 use tokio::sync::watch;
@@ -20,12 +19,12 @@ use super::instance::{Asked, Instance, Setting};
 use super::link::{self, Message};
 use super::lock;
 use super::nofile::Nofile;
+use super::output::Output;
 use super::pidfd::PidFd;
 use super::record::Supervisor;
 use super::runtime::RootDir;
 use crate::app::Root;
 use crate::launch::Gate;
-use crate::logs::tap;
 use crate::logs::terminal::Terminal;
 
 /// Everything a supervisor holds.
@@ -47,7 +46,8 @@ pub struct Host {
     /// Checks and hooks that run, by pid.
     pub small: RefCell<HashSet<i32>>,
     link: RefCell<Option<OwnedFd>>,
-    collector: RefCell<Option<Addr<LogCollector>>>,
+    /// The collector of output, and what it tells.
+    pub output: Output,
     apps: RefCell<BTreeMap<AppName, Held>>,
     /// Counted up whenever the keeper tells of an exit.
     told: watch::Sender<u64>,
@@ -78,6 +78,8 @@ pub struct Held {
     pub gate: Option<Gate>,
     /// The read ends of its output pipes.
     pub pipes: Option<(OwnedFd, OwnedFd)>,
+    /// Why some of its output is being dropped, for each stream.
+    pub dropping: HashMap<Stream, String>,
 }
 
 /// A main process.
@@ -127,7 +129,7 @@ impl Host {
             nofile: Nofile::inherited(),
             small: RefCell::new(HashSet::new()),
             link: RefCell::new(Some(link)),
-            collector: RefCell::new(None),
+            output: Output::default(),
             apps: RefCell::new(BTreeMap::new()),
             told: watch::Sender::new(0),
             launches: Cell::new(0),
@@ -279,46 +281,6 @@ impl Host {
     /// Waits for the keeper to tell of an exit.
     pub fn exits(&self) -> watch::Receiver<u64> {
         self.told.subscribe()
-    }
-
-    /// The collector of output.
-    pub fn set_collector(&self, collector: Addr<LogCollector>) {
-        *self.collector.borrow_mut() = Some(collector);
-    }
-
-    /// The collector of output.
-    pub fn collector(&self) -> Option<Addr<LogCollector>> {
-        self.collector.borrow().clone()
-    }
-
-    /// Has the app's pipes collected. Returns what a person should know about its log files.
-    pub fn attach(&self, app: &AppName) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let Some(collector) = self.collector() else { return warnings };
-        let (pipes, shown) = self.with(app, |held| {
-            let pipes = held.pipes.as_ref().map(|(out, err)| (out.try_clone(), err.try_clone()));
-            let shown =
-                |instance: &Instance| (instance.stdout.clone(), instance.stderr.clone(), instance.label.clone());
-            (pipes, held.instance.as_ref().map(shown))
-        });
-        let (Some((out, err)), Some((out_file, err_file, label))) = (pipes, shown) else { return warnings };
-        for (stream, pipe, path) in [(Stream::Out, out, out_file), (Stream::Err, err, err_file)] {
-            let pipe = match pipe {
-                Ok(pipe) => pipe,
-                Err(error) => {
-                    warnings.push(format!("cannot collect output: {error}"));
-                    continue;
-                }
-            };
-            if let Err(error) = tap::prepare(&path) {
-                warnings
-                    .push(format!("cannot write {}, output is lost until that is possible: {error}", path.display()));
-            }
-            let mirror = self.terminal.as_ref().map(|terminal| terminal.mirror(&label, stream));
-            let make = Box::new(move || tap::open(pipe, path, mirror));
-            collector.do_send(Attach { app: app.clone(), stream, make });
-        }
-        warnings
     }
 
     /// How everything of an app's run is found.

@@ -19,6 +19,7 @@ use crate::config::values::{Level, Restart, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::launch::limits::{self, Held};
 use crate::launch::{Forward, LaunchSpec, environment, walls};
+use crate::logs::rotate::Rules;
 
 /// The variable that marks every process of one run.
 pub const LAUNCH_ID: &str = "DAEMONCTL_LAUNCH_ID";
@@ -65,6 +66,9 @@ pub struct Instance {
     pub stderr: PathBuf,
     /// Where its events go.
     pub events: PathBuf,
+    /// How these are rotated.
+    #[serde(default)]
+    pub rotation: Rules,
     /// Least severity of events that are written.
     pub level: Level,
     /// Its pid file.
@@ -172,6 +176,11 @@ impl Instance {
             stdout: log(&options.logging.stdout_file, "log"),
             stderr: log(&options.logging.stderr_file, "err"),
             events: log(&options.logging.file, "run"),
+            rotation: Rules {
+                max_size: options.logging.max_size.map(|size| size.0),
+                max_age: options.logging.max_age.map(|age| age.0),
+                max_count: options.logging.max_count.map(u64::from),
+            },
             level,
             pidfile,
             forward: Forward::of(options),

@@ -29,6 +29,7 @@ pub mod keeper;
 pub mod link;
 pub mod lock;
 pub mod nofile;
+mod output;
 mod peers;
 #[allow(unsafe_code)]
 pub mod pidfd;

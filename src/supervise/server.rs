@@ -269,7 +269,11 @@ impl Server {
     fn status(&self, cell: &Cell) -> AppStatus {
         let now = Now { moment: monotonic(), wall: wall() };
         let instance = self.host.with(&cell.name, |held| held.instance.clone());
-        view::app_status(cell, instance.as_ref(), Some(&self.host.identity), self.host.root.path(), now)
+        let mut status =
+            view::app_status(cell, instance.as_ref(), Some(&self.host.identity), self.host.root.path(), now);
+        let notes = [status.note.take(), self.host.output_note(&cell.name)];
+        status.note = notes.into_iter().flatten().reduce(|all, more| format!("{all}; {more}"));
+        status
     }
 }
 

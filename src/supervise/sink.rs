@@ -10,6 +10,7 @@ use super::instance::Instance;
 use super::record::Record;
 use super::view::{in_a_row, out_of_memory, seconds};
 use crate::config::values::Level;
+use crate::logs::rotate::Rules;
 use crate::logs::{Files, events};
 
 impl Sink for Hands {
@@ -51,18 +52,18 @@ impl Host {
     pub fn note_event(&self, app: &AppName, level: Level, text: &str) {
         let told = self.with(app, |held| {
             let instance = held.instance.as_ref()?;
-            Some((instance.events.clone(), instance.level, instance.label.clone()))
+            Some((instance.events.clone(), instance.rotation, instance.level, instance.label.clone()))
         });
         // Without a configuration that could be read, the events go where they go by default.
         let dir = self.root.path().join(app.as_str());
-        let place = || (Files::standard(&dir, app).events, Level::Info, app.to_string());
+        let place = || (Files::standard(&dir, app).events, Rules::default(), Level::Info, app.to_string());
         let told = told.or_else(|| dir.is_dir().then(place));
         if let Some(terminal) = self.terminal.as_ref().filter(|_| level >= Level::Info) {
             let label = told.as_ref().map_or(app.as_str(), |(.., label)| label);
             terminal.say(&format!("{label}: {text}"));
         }
-        if let Some((path, ..)) = told.filter(|(_, least, _)| level >= *least) {
-            events::write(&path, wall(), level, text);
+        if let Some((path, rules, ..)) = told.filter(|(_, _, least, _)| level >= *least) {
+            events::write(&path, &rules, wall(), level, text);
         }
     }
 }

@@ -250,6 +250,7 @@ async fn run(
 ) -> io::Result<u8> {
     let (lost, mut collectors_lost) = mpsc::unbounded_channel();
     begin_collector(&host, &lost).await;
+    actix::spawn(host.clone().hear_of_output());
     let (root_lost, mut roots_lost) = mpsc::unbounded_channel();
     let root = RootSupervisor::new(host.ports(), move || {
         let _ = root_lost.send(());

@@ -39,9 +39,6 @@ const NOT_BUILT: &[(&str, Option<&str>)] = &[
     ("daemon.foreground", None),
     ("daemon.double_fork", None),
     ("logging.syslog", None),
-    ("logging.max_size", None),
-    ("logging.max_age", None),
-    ("logging.max_count", None),
     ("logging.collector", Some("teelog")),
 ];
 

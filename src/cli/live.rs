@@ -1,0 +1,179 @@
+//! More of several logs, as it comes: lines are put together from what is read, filtered, and shown in order of time.
+
+use std::io::{self, Write};
+use std::mem::take;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::error::CliError;
+use super::page::{Line, Page};
+use crate::config::values::Level;
+use crate::logs::filter::Filter;
+use crate::logs::follow::{Tail, Watch, Woken};
+use crate::logs::level;
+use crate::logs::stamps::Stamps;
+use crate::logs::whole::LONGEST_LINE;
+
+/// Lines of several logs that are held to be put in order, in bytes.
+const HELD: usize = 8 << 20;
+
+/// One log that is followed.
+pub(super) struct Live {
+    tail: Tail,
+    lines: Lines,
+}
+
+/// Lines that are put together from pieces.
+struct Lines {
+    filter: Filter,
+    /// The level of the last line.
+    level: Option<Level>,
+    /// What came after the last newline, and when.
+    line: Vec<u8>,
+    time: Option<u64>,
+    /// Whether that is a further piece of a long line.
+    further: bool,
+}
+
+/// A line that waits for its turn.
+struct Held {
+    time: u64,
+    origin: usize,
+    text: Vec<u8>,
+    begins: bool,
+    level: Option<Level>,
+}
+
+impl Live {
+    /// A log whose last line so far had this level.
+    pub(super) fn new(tail: Tail, filter: Filter, level: Option<Level>) -> Self {
+        Self { tail, lines: Lines { filter, level, line: Vec::new(), time: None, further: false } }
+    }
+}
+
+impl Lines {
+    /// Takes a piece that came at `time`, and hands on the lines that it completes.
+    fn take(&mut self, piece: &[u8], time: u64, held: &mut dyn FnMut(Vec<u8>, u64, bool, Option<Level>)) {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            let begun = *self.time.get_or_insert(time);
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.line.len() >= LONGEST_LINE {
+                self.give(begun, held);
+            }
+        }
+    }
+
+    /// Hands on the line as far as it has come.
+    fn give(&mut self, time: u64, held: &mut dyn FnMut(Vec<u8>, u64, bool, Option<Level>)) {
+        let (line, begins) = (take(&mut self.line), !self.further);
+        self.further = !line.ends_with(b"\n");
+        if !self.further {
+            self.time = None;
+        }
+        if begins {
+            self.level = level::of(&line).or(self.level);
+        }
+        let matches = self.filter.pattern.as_ref().is_none_or(|pattern| pattern.matches(&line));
+        if matches && self.filter.wants(self.level) {
+            held(line, time, begins, self.level);
+        }
+    }
+}
+
+/// Follows logs; the origins of the page are theirs, in this order.
+pub(super) struct Follow<W: Write> {
+    pub(super) logs: Vec<Live>,
+    pub(super) page: Page<W>,
+    /// Where nothing is put around the lines, they need not be whole.
+    pub(super) raw: bool,
+    /// When to end, in microseconds since the epoch.
+    pub(super) until: Option<u64>,
+    pub(super) stamps: Stamps,
+}
+
+impl<W: Write> Follow<W> {
+    /// Shows what comes until Ctrl-C, or until the time is up.
+    pub(super) fn run(mut self) -> Result<(), CliError> {
+        let failed = |source| CliError::Io { doing: "wait for more output".into(), source };
+        let watch = Watch::new().map_err(failed)?;
+        loop {
+            for log in &self.logs {
+                watch.add(log.tail.path()).map_err(failed)?;
+            }
+            self.show()?;
+            let left = self.until.map(|until| Duration::from_micros(until.saturating_sub(now())));
+            if left == Some(Duration::ZERO) || watch.wait(left).map_err(failed)? == Woken::Interrupted {
+                self.show()?;
+                return self.finish().map_err(CliError::Output);
+            }
+        }
+    }
+
+    /// Shows all that there is.
+    fn show(&mut self) -> Result<(), CliError> {
+        let mut held: Vec<Held> = Vec::new();
+        let mut size = 0;
+        let Self { logs, page, raw, stamps, .. } = self;
+        let alone = logs.len() == 1;
+        for (origin, Live { tail, lines }) in logs.iter_mut().enumerate() {
+            let read = tail.read_batches::<Broken>(&mut |piece, time| {
+                if *raw {
+                    let line = Line { origin, text: piece, begins: true, time: None, level: None };
+                    return page.write(line).map_err(Broken::Write);
+                }
+                let time = time.or_else(|| stamps.of(piece)).unwrap_or_else(now);
+                lines.take(piece, time, &mut |text, time, begins, level| {
+                    size += text.len();
+                    held.push(Held { time, origin, text, begins, level });
+                });
+                if alone || size > HELD {
+                    size = 0;
+                    return put(page, &mut held).map_err(Broken::Write);
+                }
+                Ok(())
+            });
+            read.map_err(|broken| match broken {
+                Broken::Write(error) => CliError::Output(error),
+                Broken::Read(source) => CliError::Io { doing: format!("read {}", tail.path().display()), source },
+            })?;
+        }
+        put(&mut self.page, &mut held).and_then(|()| self.page.flush()).map_err(CliError::Output)
+    }
+
+    /// Shows lines that have no end, and will not get one any more.
+    fn finish(&mut self) -> io::Result<()> {
+        let mut held = Vec::new();
+        for (origin, log) in self.logs.iter_mut().enumerate().filter(|(_, log)| !log.lines.line.is_empty()) {
+            let lines = &mut log.lines;
+            let time = lines.time.unwrap_or_else(now);
+            lines.give(time, &mut |text, time, begins, level| held.push(Held { time, origin, text, begins, level }));
+        }
+        put(&mut self.page, &mut held)?;
+        self.page.finish()
+    }
+}
+
+/// Writes lines in the order of their times.
+fn put<W: Write>(page: &mut Page<W>, held: &mut Vec<Held>) -> io::Result<()> {
+    held.sort_by_key(|line| line.time);
+    for Held { time, origin, text, begins, level } in held.drain(..) {
+        page.write(Line { origin, text: &text, begins, time: Some(time), level })?;
+    }
+    Ok(())
+}
+
+/// What can break between a file and a screen.
+enum Broken {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// Microseconds since the epoch.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}

@@ -1,0 +1,213 @@
+//! How grave a line is, by the words that common loggers put into it.
+//!
+//! Three styles are known: JSON (`"level":"warn"`, also as pino's numbers), logfmt (`level=warn`), and text, where the
+//! word stands near the beginning of the line: in capitals, in brackets, or before a colon. A line without such a word
+//! has no level of its own: it belongs to the line before it, as those of a stack trace do.
+
+use crate::config::values::Level;
+
+/// The word is looked for no further into the line than this.
+const NEAR: usize = 200;
+
+/// What a field is called that holds the level.
+const KEYS: [&str; 7] = ["level", "lvl", "severity", "loglevel", "log_level", "log.level", "levelname"];
+
+/// The level of a line; nothing if it does not say one.
+pub fn of(line: &[u8]) -> Option<Level> {
+    let near = &line[..line.len().min(NEAR)];
+    match near.first()? {
+        b'{' => return field(line, &|rest| json_value(rest)),
+        b'<' => {
+            if let Some(level) = syslog(near) {
+                return Some(level);
+            }
+        }
+        b' ' | b'\t' => return None, // A line that goes on with another.
+        letter @ (b'I' | b'W' | b'E' | b'F' | b'D') if is_glog(near) => {
+            return Some(match letter {
+                b'D' => Level::Debug,
+                b'I' => Level::Info,
+                b'W' => Level::Warn,
+                _ => Level::Error,
+            });
+        }
+        _ => {}
+    }
+    field(near, &|rest| logfmt_value(rest)).or_else(|| spoken(near))
+}
+
+/// Whether a line begins as those of glog and klog do: `E0131 12:00:00.000000`.
+fn is_glog(line: &[u8]) -> bool {
+    line.len() > 5 && line[1..5].iter().all(u8::is_ascii_digit) && line[5] == b' '
+}
+
+/// The level that a word means.
+fn word(word: &[u8]) -> Option<Level> {
+    let is = |names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+    match word.len() {
+        3..=11 => {}
+        _ => return None,
+    }
+    if is(&["info", "information", "notice", "inf", "success"]) {
+        Some(Level::Info)
+    } else if is(&["warn", "warning", "wrn"]) {
+        Some(Level::Warn)
+    } else if is(&["error", "err", "fatal", "critical", "crit", "panic", "severe", "alert", "emerg", "emergency"]) {
+        Some(Level::Error)
+    } else if is(&["debug", "trace", "verbose", "dbg", "trc", "fine", "finer", "finest"]) {
+        Some(Level::Debug)
+    } else {
+        None
+    }
+}
+
+/// A number as pino and bunyan write it.
+fn pino(number: u32) -> Option<Level> {
+    match number {
+        10..=29 => Some(Level::Debug),
+        30..=39 => Some(Level::Info),
+        40..=49 => Some(Level::Warn),
+        50..=99 => Some(Level::Error),
+        _ => None,
+    }
+}
+
+/// `<3>`, as programs write it for the journal.
+fn syslog(line: &[u8]) -> Option<Level> {
+    match line.get(1..3)? {
+        [b'0'..=b'3', b'>'] => Some(Level::Error),
+        [b'4', b'>'] => Some(Level::Warn),
+        [b'5' | b'6', b'>'] => Some(Level::Info),
+        [b'7', b'>'] => Some(Level::Debug),
+        _ => None,
+    }
+}
+
+/// The value of the first field that is called like one with a level; `value` reads what follows the name.
+fn field(line: &[u8], value: &dyn Fn(&[u8]) -> Option<Level>) -> Option<Level> {
+    // Each name has a `v`, which is a rare letter.
+    for at in memchr::memchr_iter(b'v', line) {
+        for key in KEYS {
+            let Some(begin) = key.bytes().position(|byte| byte == b'v').and_then(|v| at.checked_sub(v)) else {
+                continue;
+            };
+            let Some(rest) = line[begin..].strip_prefix(key.as_bytes()) else { continue };
+            let free = begin == 0 || !(line[begin - 1].is_ascii_alphanumeric() || line[begin - 1] == b'_');
+            if let Some(level) = value(rest).filter(|_| free) {
+                return Some(level);
+            }
+        }
+    }
+    None
+}
+
+/// What follows the name in JSON: `": "warn"`.
+fn json_value(rest: &[u8]) -> Option<Level> {
+    let rest = rest.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    match rest.strip_prefix(b"\"") {
+        Some(text) => word(text.split(|byte| *byte == b'"').next()?),
+        None => {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            pino(std::str::from_utf8(&rest[..digits.min(3)]).ok()?.parse().ok()?)
+        }
+    }
+}
+
+/// What follows the name in logfmt: `=warn` or `="warn"`.
+fn logfmt_value(rest: &[u8]) -> Option<Level> {
+    let rest = rest.strip_prefix(b"=")?;
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+    let end = rest.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(rest.len());
+    word(&rest[..end])
+}
+
+/// A word in the text: all in capitals, or in brackets, or first in the line and before a colon.
+fn spoken(line: &[u8]) -> Option<Level> {
+    let mut at = 0;
+    while at < line.len() {
+        if !line[at].is_ascii_alphabetic() {
+            at += 1;
+            continue;
+        }
+        let end = at + line[at..].iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(line.len() - at);
+        let (before, after) = (at.checked_sub(1).map(|at| line[at]), line.get(end).copied());
+        let part_of_more = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'_'));
+        let text = &line[at..end];
+        let capital = text.iter().all(u8::is_ascii_uppercase);
+        let bracketed = before == Some(b'[') && after.is_some_and(|byte| matches!(byte, b']' | b' ' | b':'));
+        let leads = after == Some(b':') && is_preamble(&line[..at]);
+        if (capital || bracketed || leads)
+            && !part_of_more(before)
+            && !part_of_more(after)
+            && let Some(level) = word(text)
+        {
+            return Some(level);
+        }
+        at = end;
+    }
+    None
+}
+
+/// Whether nothing but a time stamp or punctuation stands before a word.
+fn is_preamble(text: &[u8]) -> bool {
+    text.iter().all(|byte| !byte.is_ascii_alphabetic() || matches!(byte, b'T' | b'Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_styles_are_understood() {
+        let table = [
+            ("2026-01-31T12:00:00Z  INFO web: up", Some(Level::Info)),
+            ("2026-01-31 12:00:00,123 - root - WARNING - disk is full", Some(Level::Warn)),
+            ("WARNING:root:disk is full", Some(Level::Warn)),
+            ("12:00:00.000 [main] ERROR c.e.Main - no", Some(Level::Error)),
+            ("2026/01/31 12:00:00 [error] 12#0: *1 open() failed", Some(Level::Error)),
+            ("[Sat Jan 31 12:00:00 2026] [core:notice] [pid 1] up", None),
+            ("error: cannot open", Some(Level::Error)),
+            ("warning: unused", Some(Level::Warn)),
+            ("2026-01-31T12:00:00Z error: no", Some(Level::Error)),
+            ("E0131 12:00:00.000000 1 main.go:1] no", Some(Level::Error)),
+            ("I0131 12:00:00.000000 1 main.go:1] up", Some(Level::Info)),
+            ("<3>no", Some(Level::Error)),
+            ("<6>up", Some(Level::Info)),
+            ("<p>ERROR</p>", Some(Level::Error)),
+            ("ts=1 level=warn msg=\"an error\"", Some(Level::Warn)),
+            ("level=\"error\" msg=x", Some(Level::Error)),
+            ("time=x lvl=dbug", None),
+            ("{\"level\":\"debug\",\"msg\":\"ERROR\"}", Some(Level::Debug)),
+            ("{\"msg\":\"x\", \"severity\" : \"CRITICAL\"}", Some(Level::Error)),
+            ("{\"level\":30,\"msg\":\"up\"}", Some(Level::Info)),
+            ("{\"level\":50}", Some(Level::Error)),
+            ("{\"log.level\":\"warn\"}", Some(Level::Warn)),
+            ("{\"msg\":\"ERROR\"}", None),
+            ("TRACE x", Some(Level::Debug)),
+            ("FATAL: role does not exist", Some(Level::Error)),
+            ("an error occurred", None),
+            ("no problem: info follows", None),
+            ("ERROR_CODE is 3", None),
+            ("ERR42 is not a level", None),
+            ("    at com.example.ERROR(Main.java:1)", None),
+            ("\tFile INFO", None),
+            ("", None),
+            ("\n", None),
+        ];
+        for (line, level) in table {
+            assert_eq!(of(line.as_bytes()), level, "{line}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_breaks_it(line in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = of(&line);
+        }
+
+        #[test]
+        fn nor_what_nearly_is_one(line in "[{<IE ]?(lvl|level|severity)[\"=: ]{0,3}[A-Za-z0-9\"]{0,12}") {
+            let _ = of(line.as_bytes());
+        }
+    }
+}

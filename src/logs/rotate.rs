@@ -1,0 +1,221 @@
+//! Carrying out a rotation: the log becomes an archive, and archives that are not to be kept go.
+//!
+//! A rotation is one rename; the next file is made when there is something to write to it. Whoever is killed in between
+//! has lost nothing: a log without a file is begun anew, and an index that has not followed its log is brought after it
+//! ([`reunite`]). A rename never replaces anything, and what is not called like an archive is never touched.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use daemonctl_actors::rotation::Limit;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+
+use super::archives::{self, Archive, Keep, Stamp};
+use super::times;
+
+/// When a log is rotated, and how long its archives are kept. Nothing set: never, and for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// The greatest size of a file.
+    pub max_size: Option<u64>,
+    /// The greatest age of an archive.
+    pub max_age: Option<Duration>,
+    /// The greatest number of archives.
+    pub max_count: Option<u64>,
+}
+
+impl Rules {
+    /// The limit of a file.
+    pub fn limit(&self) -> Option<Limit> {
+        self.max_size.map(Limit::new)
+    }
+
+    fn keep(&self) -> Keep {
+        Keep { count: self.max_count, age: self.max_age }
+    }
+
+    /// Whether archives are removed at all.
+    pub fn prunes(&self) -> bool {
+        self.max_age.is_some() || self.max_count.is_some()
+    }
+}
+
+/// Makes an archive of a log. The name of the log is free afterwards.
+pub fn rotate(log: &Path) -> io::Result<()> {
+    let mut stamp = Stamp::next(now(), archives::list(log)?.newest());
+    let archive = loop {
+        let archive = archives::path(log, stamp);
+        match rename(log, &archive) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => stamp = stamp.following(),
+            done => break done.map(|()| archive)?,
+        }
+    };
+    // The lines are safe. Their times are worth having, not worth stopping for.
+    if let Err(error) = gone(std::fs::rename(times::beside(log), times::beside(&archive))) {
+        tracing::warn!(log = %log.display(), %error, "cannot rotate the index of a log");
+    }
+    Ok(())
+}
+
+/// Renames where nothing is, also on a file system that cannot promise it.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match to.symlink_metadata() {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => std::fs::rename(from, to),
+        },
+        done => Ok(done?),
+    }
+}
+
+/// Brings an index that a rotation has left behind to the archive that it belongs to.
+pub fn reunite(log: &Path, inode: u64) -> io::Result<()> {
+    let index = times::beside(log);
+    let Some(owner) = File::open(&index).and_then(|file| times::owner(&file)).ok().flatten() else { return Ok(()) };
+    if owner == inode {
+        return Ok(());
+    }
+    let archived = archives::list(log)?.all.into_iter().rev();
+    let is_owner = |archive: &Archive| archive.path.metadata().is_ok_and(|meta| meta.ino() == owner);
+    match archived.take(3).find(is_owner) {
+        Some(archive) => rename(&index, &times::beside(&archive.path)),
+        None => Ok(()),
+    }
+}
+
+/// What is to be removed, and when there will be more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Excess {
+    /// The files, in this order: an index before its archive, since an index alone would be left for ever.
+    pub files: Vec<PathBuf>,
+    /// After how long the next archive will have to go.
+    pub next: Option<Duration>,
+}
+
+/// Finds the archives of a log that are not to be kept.
+pub fn excess(log: &Path, rules: &Rules) -> io::Result<Excess> {
+    let found = archives::list(log)?;
+    let keep = rules.keep();
+    let excess = keep.excess(&found.all, now());
+    let mut files: Vec<PathBuf> = excess.iter().flat_map(files_of).collect();
+    files.extend(found.orphans);
+    Ok(Excess { files, next: keep.next_expiry(&found.all[excess.len()..], now()).map(Duration::from_secs) })
+}
+
+/// Removes files. It can take long: pages that are on their way to the disk are waited for.
+pub fn remove(files: &[PathBuf]) -> io::Result<()> {
+    files.iter().try_for_each(|file| gone(std::fs::remove_file(file)))
+}
+
+/// Makes room on a full disk: removes the oldest archive of a log. `false` if there is none.
+pub fn sacrifice(log: &Path) -> io::Result<bool> {
+    let Some(oldest) = archives::list(log)?.all.into_iter().next() else { return Ok(false) };
+    remove(&files_of(&oldest)).map(|()| true)
+}
+
+fn files_of(archive: &Archive) -> [PathBuf; 2] {
+    [times::beside(&archive.path), archive.path.clone()]
+}
+
+/// What somebody else has removed is removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::times::{Index, Writer};
+
+    fn log() -> (tempfile::TempDir, PathBuf) {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("web.log");
+        (home, log)
+    }
+
+    fn inode(path: &Path) -> u64 {
+        path.metadata().unwrap().ino()
+    }
+
+    #[test]
+    fn rotations_within_a_second_keep_their_order_and_replace_nothing() {
+        let (_home, log) = log();
+        for number in 0..20 {
+            std::fs::write(&log, number.to_string()).unwrap();
+            rotate(&log).unwrap();
+            assert!(!log.exists());
+        }
+        let archived = archives::list(&log).unwrap().all;
+        let read: Vec<_> = archived.iter().map(|archive| std::fs::read_to_string(&archive.path).unwrap()).collect();
+        assert_eq!(read, (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_index_follows_its_log_also_when_the_rotation_was_interrupted() {
+        let (_home, log) = log();
+        std::fs::write(&log, "one\n").unwrap();
+        let one = inode(&log);
+        Writer::open(&log, one, 0).unwrap().note(0, 5).unwrap();
+        rotate(&log).unwrap();
+        let archive = archives::list(&log).unwrap().all.remove(0).path;
+        assert_eq!(Index::open(&archive, one, 4).unwrap().unwrap().at(0).unwrap().time, Some(5));
+
+        // Killed between the two renames.
+        std::fs::rename(times::beside(&archive), times::beside(&log)).unwrap();
+        std::fs::write(&log, "two\n").unwrap();
+        reunite(&log, inode(&log)).unwrap();
+        assert!(!times::beside(&log).exists());
+        assert_eq!(Index::open(&archive, one, 4).unwrap().unwrap().at(0).unwrap().time, Some(5));
+        // An index that is where it should be stays there.
+        Writer::open(&log, inode(&log), 0).unwrap();
+        reunite(&log, inode(&log)).unwrap();
+        assert!(times::beside(&log).exists());
+    }
+
+    #[test]
+    fn pruning_spares_whatever_is_not_an_archive() {
+        let (home, log) = log();
+        let keep = ["web.log", "web.log.keep", "web.log.1", "web.log.2020-01-01", "web.err.2020-01-01-000000", "x"];
+        let prune_away =
+            ["web.log.2020-01-01-000000", "web.log.2020-01-01-000000.times", "web.log.2020-01-01-000000.1.gz"];
+        for name in keep.iter().chain(&prune_away).chain(&["web.log.2019-01-01-000000.times"]) {
+            std::fs::write(home.path().join(name), "").unwrap();
+        }
+        std::fs::create_dir(home.path().join("web.log.2021-01-01-000000.d")).unwrap();
+        let rules = Rules { max_count: Some(0), ..Rules::default() };
+        let found = excess(&log, &rules).unwrap();
+        assert_eq!(found.next, None);
+        remove(&found.files).unwrap();
+        remove(&found.files).expect("what is gone is gone");
+        for name in keep {
+            assert!(home.path().join(name).exists(), "{name}");
+        }
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), keep.len() + 1);
+    }
+
+    #[test]
+    fn it_is_known_when_the_next_archive_will_be_too_old() {
+        let (_home, log) = log();
+        std::fs::write(archives::path(&log, Stamp { seconds: now() - 10, number: 0 }), "").unwrap();
+        std::fs::write(archives::path(&log, Stamp { seconds: now() - 100, number: 0 }), "").unwrap();
+        let rules = Rules { max_age: Some(Duration::from_secs(60)), ..Rules::default() };
+        let found = excess(&log, &rules).unwrap();
+        remove(&found.files).unwrap();
+        let next = found.next.unwrap().as_secs();
+        assert!((45..=50).contains(&next), "{next}");
+        assert_eq!(archives::list(&log).unwrap().all.len(), 1);
+        assert!(sacrifice(&log).unwrap());
+        assert!(!sacrifice(&log).unwrap());
+    }
+}

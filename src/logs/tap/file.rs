@@ -1,0 +1,360 @@
+//! A log that grows: the file that has its name, whatever happens to that, with its index and its archives.
+
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use daemonctl_actors::rotation::Limit;
+
+use super::is_full;
+use crate::logs::rotate::{self, Rules};
+use crate::logs::{open_through_own_links, real, times};
+
+/// How long a rotation that failed is not tried again.
+const SULK: Duration = Duration::from_secs(1);
+
+/// The longest sleep until an archive is too old: the clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// Makes sure that a log file can be written.
+pub fn prepare(path: &Path) -> io::Result<()> {
+    open(path, None).map(|_| ())
+}
+
+/// Whom a file belongs to, and who may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Owner {
+    fn of(meta: &Metadata) -> Self {
+        Self { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o7777 }
+    }
+
+    /// Makes a file or directory that is new and ours like the one that was there before it.
+    /// That this may fail is no reason to lose output.
+    fn restore(self, path: &Path) {
+        let restored = path.symlink_metadata().map(|meta| Self::of(&meta)).and_then(|now| {
+            if (now.uid, now.gid) != (self.uid, self.gid) {
+                std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
+            }
+            if now.mode != self.mode {
+                std::fs::set_permissions(path, Permissions::from_mode(self.mode))?;
+            }
+            Ok(())
+        });
+        if let Err(error) = restored {
+            tracing::warn!(path = %path.display(), %error, "cannot give it the owner and mode that it had");
+        }
+    }
+}
+
+/// The owners of a log and of its directory.
+#[derive(Clone, Copy, Debug)]
+struct Owners {
+    dir: Owner,
+    file: Owner,
+}
+
+impl Owners {
+    fn of(path: &Path, file: &Metadata) -> io::Result<Self> {
+        let dir = Owner::of(&path.parent().unwrap_or(Path::new("/")).metadata()?);
+        Ok(Self { dir, file: Owner::of(file) })
+    }
+}
+
+/// Opens a log file, and makes it and its directories where they are missing, like those that were there before. Not
+/// with O_APPEND, which splice(2) refuses.
+fn open(path: &Path, before: Option<Owners>) -> io::Result<File> {
+    if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
+        std::fs::create_dir_all(dir)?;
+        if let Some(before) = before {
+            before.dir.restore(dir);
+        }
+    }
+    let mut options = OpenOptions::new();
+    // Non-blocking, or a FIFO in the file's place would hold the log thread for ever.
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    let Some(before) = before else { return open_through_own_links(&mut options, libc::O_NONBLOCK, path) };
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            before.file.restore(path);
+            Ok(file)
+        }
+        Err(_) => open_through_own_links(&mut options, libc::O_NONBLOCK, path),
+    }
+}
+
+/// The file that is open.
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    id: (u64, u64),
+    /// Its name without links.
+    real: PathBuf,
+    /// Not a device, for instance.
+    regular: bool,
+    owners: Option<Owners>,
+}
+
+impl Opened {
+    fn new(path: &Path, file: File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        let owners = Owners::of(path, &meta).ok();
+        Ok(Self { id: (meta.dev(), meta.ino()), real: real(path), regular: meta.is_file(), owners, file })
+    }
+}
+
+/// The index of the file that is open.
+#[derive(Debug)]
+enum Times {
+    /// Not begun.
+    Closed,
+    Open(times::Writer),
+    /// It could not be written, and that has been told.
+    Broken,
+}
+
+/// A log.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    rules: Rules,
+    opened: Option<Opened>,
+    size: u64,
+    times: Times,
+    /// When an archive will be too old.
+    expiry: Option<Instant>,
+    /// Removes what is too old or too much.
+    sweeper: Option<JoinHandle<()>>,
+    /// Until when a rotation is not tried again.
+    sulks: Option<Instant>,
+    complained: bool,
+}
+
+impl LogFile {
+    /// The log at this path. It is opened when there is something to write, or some of its archives may have to go.
+    pub(super) fn new(path: &Path, rules: Rules) -> Self {
+        let mut log = Self {
+            path: path.to_owned(),
+            rules,
+            opened: None,
+            size: 0,
+            times: Times::Closed,
+            expiry: None,
+            sweeper: None,
+            sulks: None,
+            complained: false,
+        };
+        log.prune();
+        log
+    }
+
+    /// Other rules from now on.
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        if rules != self.rules {
+            self.rules = rules;
+            self.prune();
+        }
+    }
+
+    /// Opens the file anew if its name has come to mean another file, or none; finds out how long it is.
+    pub(super) fn follow_its_name(&mut self) -> io::Result<()> {
+        let named = std::fs::metadata(&self.path).ok();
+        if let (Some(meta), Some(opened)) = (&named, &mut self.opened)
+            && (meta.dev(), meta.ino()) == opened.id
+        {
+            opened.owners.iter_mut().for_each(|owners| owners.file = Owner::of(meta));
+            if meta.len() < self.size {
+                self.times = Times::Closed; // Cut from outside: what it knows of the rest is not true any more.
+            }
+            self.size = meta.len();
+            return Ok(());
+        }
+        let before = self.opened.as_ref().and_then(|opened| opened.owners);
+        match open(&self.path, before).and_then(|file| Opened::new(&self.path, file)) {
+            Ok(opened) => self.use_file(opened),
+            // Rather the file that has lost its name than none.
+            Err(error) => match &self.opened {
+                Some(opened) => self.size = opened.file.metadata()?.len(),
+                None => return Err(error),
+            },
+        }
+        Ok(())
+    }
+
+    fn use_file(&mut self, opened: Opened) {
+        self.size = opened.file.metadata().map_or(0, |meta| meta.len());
+        self.times = Times::Closed;
+        self.opened = Some(opened);
+    }
+
+    fn opened(&self) -> io::Result<&Opened> {
+        self.opened.as_ref().ok_or_else(|| io::Error::other("it is not open"))
+    }
+
+    /// The open file.
+    pub(super) fn file(&self) -> io::Result<&File> {
+        Ok(&self.opened()?.file)
+    }
+
+    /// Whether it is a file in the narrow sense.
+    pub(super) fn is_regular(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.regular)
+    }
+
+    /// How long it is.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether it ends with a line, or is empty.
+    pub(super) fn is_whole(&self) -> bool {
+        let mut last = [0];
+        let Some(at) = self.size.checked_sub(1) else { return true };
+        self.file().and_then(|file| file.read_exact_at(&mut last, at)).is_ok() && last == *b"\n"
+    }
+
+    /// The limit of its size, where it has one that can be kept now.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        let sulks = self.sulks.is_some_and(|until| Instant::now() < until);
+        self.rules.limit().filter(|_| self.is_regular() && !sulks)
+    }
+
+    /// Notes when the bytes come that will be at its end. If they do not come, the next that do have another time.
+    pub(super) fn will_grow(&mut self) {
+        match self.note_time() {
+            Ok(()) => {}
+            // There may be room again later. What is written until then, if anything can be, goes without a time of its own.
+            Err(error) if is_full(&error) => {}
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "cannot write the times of a log");
+                self.times = Times::Broken;
+            }
+        }
+    }
+
+    /// Takes note that so many bytes have come to its end.
+    pub(super) fn grown(&mut self, bytes: usize) {
+        if self.is_regular() {
+            self.size += bytes as u64;
+        }
+    }
+
+    fn note_time(&mut self) -> io::Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        if let Times::Closed = self.times {
+            let opened = self.opened()?;
+            rotate::reunite(&opened.real, opened.id.1)?;
+            self.times = Times::Open(times::Writer::open(&opened.real, opened.id.1, self.size)?);
+        }
+        match &mut self.times {
+            Times::Open(times) => times.note(self.size, now),
+            Times::Closed | Times::Broken => Ok(()),
+        }
+    }
+
+    /// Nothing comes for now.
+    pub(super) fn rest(&mut self) {
+        if let Times::Open(times) = &mut self.times {
+            times.rest();
+        }
+    }
+
+    /// Writes to its end, for a file that cannot be spliced to.
+    pub(super) fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let opened = self.opened()?;
+        match opened.regular {
+            true => opened.file.write_all_at(bytes, self.size),
+            false => (&opened.file).write_all(bytes),
+        }
+    }
+
+    /// Reads from it.
+    pub(super) fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.file()?.read_exact_at(buffer, at)
+    }
+
+    /// Makes an archive of it and begins the next file.
+    pub(super) fn rotate(&mut self) -> io::Result<()> {
+        let opened = self.opened()?;
+        let (real, owners) = (opened.real.clone(), opened.owners);
+        if let Err(error) = rotate::rotate(&real) {
+            self.sulks = Some(Instant::now() + SULK);
+            return Err(error);
+        }
+        (self.sulks, self.complained) = (None, false);
+        let next = open(&real, owners).and_then(|file| Opened::new(&self.path, file))?;
+        self.use_file(next);
+        self.prune();
+        Ok(())
+    }
+
+    /// Whether a rotation that failed is the first that did.
+    pub(super) fn complains(&mut self) -> bool {
+        !std::mem::replace(&mut self.complained, true)
+    }
+
+    /// Removes the oldest archive, if the rules say that archives go at all. Whether there was one.
+    pub(super) fn makes_room(&mut self) -> bool {
+        let rotates = self.rules.prunes() || self.rules.max_size.is_some();
+        let removed = self.opened().and_then(|opened| match rotates {
+            true => rotate::sacrifice(&opened.real),
+            false => Ok(false),
+        });
+        removed.unwrap_or(false)
+    }
+
+    /// After how long an archive will be too old.
+    pub(super) fn chore(&self) -> Option<Duration> {
+        self.expiry.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Removes archives that are too old by now.
+    pub(super) fn tidy(&mut self) {
+        if self.expiry.is_some_and(|at| at <= Instant::now()) {
+            self.prune();
+        }
+    }
+
+    fn prune(&mut self) {
+        self.expiry = None;
+        if !self.rules.prunes() {
+            return;
+        }
+        let real = self.opened.as_ref().map_or_else(|| real(&self.path), |opened| opened.real.clone());
+        match rotate::excess(&real, &self.rules) {
+            Ok(excess) => {
+                let busy = self.sweeper.as_ref().is_some_and(|sweeper| !sweeper.is_finished());
+                let next = if busy { Some(SULK) } else { excess.next };
+                let sleep = next.map(|after| after.clamp(Duration::from_millis(100), LONGEST_SLEEP));
+                self.expiry = sleep.map(|after| Instant::now() + after);
+                if !busy && !excess.files.is_empty() {
+                    self.sweep(excess.files);
+                }
+            }
+            Err(error) => tracing::warn!(path = %self.path.display(), %error, "cannot list archives"),
+        }
+    }
+
+    /// Removes files on a thread that lives no longer than that takes: nobody's output has to wait for it.
+    fn sweep(&mut self, files: Vec<PathBuf>) {
+        let remove = move || {
+            if let Err(error) = rotate::remove(&files) {
+                tracing::warn!(first = %files[0].display(), %error, "cannot remove old archives");
+            }
+        };
+        match std::thread::Builder::new().name("archives".to_owned()).spawn(remove) {
+            Ok(sweeper) => self.sweeper = Some(sweeper),
+            // Tried again with the next rotation.
+            Err(error) => tracing::warn!(path = %self.path.display(), %error, "cannot remove old archives"),
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! From an app's pipe to its log file.
+//!
+//! Output is moved by splice(2), inside the kernel: a supervisor killed at any moment has either moved a piece or not,
+//! so that nothing is lost and nothing is written twice. (A read followed by a write has a moment in between in which
+//! the piece is nowhere but in our memory.) Where a file cannot be spliced to, it is read and written.
+//!
+//! Near the limit of a file, output must be looked at before it is moved, for the end of a line. It is looked at in a
+//! copy that tee(2) makes, so that it stays in the pipe: the same promise holds during rotations.
+//!
+//! `file` is the log with its rotations and its index, `shared` what all taps have in common, `pipe` the size of pipes.
+
+mod file;
+mod pipe;
+mod shared;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use daemonctl_actors::ports::{Pumped, Tap};
+use daemonctl_actors::rotation::Cut;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{SpliceFlags, splice, tee};
+use tokio::net::unix::pipe::Receiver;
+
+use self::file::LogFile;
+use self::pipe::Width;
+use super::rotate::Rules;
+use super::terminal::Mirror;
+
+pub use self::file::prepare;
+
+/// What a pipe holds by default, and the most that is looked at or copied at once.
+const PIECE: usize = 64 << 10;
+
+/// The most that is moved at once. A pipe is locked meanwhile: more of a widened one would make its writer wait.
+const MOST: usize = 4 * PIECE;
+
+/// News about a log that people should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing can be written; output is dropped from now on, so that the app need not wait.
+    Dropping {
+        /// Why.
+        why: String,
+    },
+    /// Something could be written again, or the output has ended.
+    Dropped {
+        /// So many bytes are missing,
+        bytes: u64,
+        /// from this moment
+        from: SystemTime,
+        /// to this.
+        to: SystemTime,
+    },
+    /// A log cannot be rotated; it grows beyond its limit.
+    NotRotated {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Where the output of a tap goes.
+pub struct Target {
+    /// The log.
+    pub path: PathBuf,
+    /// Its rotation.
+    pub rules: Rules,
+    /// A terminal that shows it as well.
+    pub mirror: Option<Mirror>,
+    /// Who hears the news.
+    pub tell: Box<dyn Fn(News) + Send>,
+}
+
+struct PipeTap {
+    pipe: OwnedFd,
+    width: Width,
+    log: Rc<RefCell<LogFile>>,
+    mirror: Option<Mirror>,
+    tell: Box<dyn Fn(News) + Send>,
+    dropped: Option<Dropped>,
+    /// Bytes that have been taken from the pipe, and could not be written.
+    unwritten: usize,
+    /// Bytes that have been moved since the pipe was empty.
+    run: usize,
+    /// Whether these have come since then without a rest.
+    fresh: bool,
+}
+
+/// Output that could not be written anywhere since the last time that some could.
+struct Dropped {
+    bytes: u64,
+    from: SystemTime,
+    to: SystemTime,
+}
+
+/// What a move has moved, of at most how much, and where it begins in the log.
+struct Moved {
+    bytes: usize,
+    most: usize,
+    at: u64,
+}
+
+/// Opens a tap from the read end of `pipe` to a log. Call it on the thread that will drive the tap.
+pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
+    rustix::io::ioctl_fionbio(&pipe, true)?;
+    let width = Width::of(pipe.as_fd());
+    let log = shared::log(&target.path, target.rules);
+    Ok(Box::new(PipeTap {
+        pipe,
+        width,
+        log,
+        mirror: target.mirror,
+        tell: target.tell,
+        dropped: None,
+        unwritten: 0,
+        run: 0,
+        fresh: false,
+    }))
+}
+
+impl Tap for PipeTap {
+    fn ready(&mut self) -> Pin<Box<dyn Future<Output = io::Result<()>> + '_>> {
+        // Watched only while it is empty: to a stream that rests, every write of the app would be a wake-up otherwise.
+        Box::pin(async {
+            self.fresh = true;
+            Receiver::from_owned_fd_unchecked(self.pipe.try_clone()?)?.readable().await
+        })
+    }
+
+    fn pump(&mut self) -> io::Result<Pumped> {
+        match self.advance() {
+            Ok(Moved { bytes: 0, .. }) => Ok(Pumped::End),
+            Ok(moved) => {
+                self.recovered();
+                let log = self.log.borrow();
+                if let Some(mirror) = self.mirror.as_mut().filter(|_| log.is_regular()) {
+                    show_again(mirror, &log, &moved);
+                }
+                drop(log);
+                Ok(self.judge(&moved))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.run = 0;
+                self.log.borrow_mut().rest();
+                Ok(Pumped::Empty)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Pumped::Full),
+            Err(error) => self.discard(&error),
+        }
+    }
+
+    fn chore(&self) -> Option<Duration> {
+        let log = self.log.borrow().chore();
+        self.width.chore().into_iter().chain(log).min()
+    }
+
+    fn tidy(&mut self) {
+        self.width.narrow(self.pipe.as_fd());
+        self.log.borrow_mut().tidy();
+    }
+}
+
+impl PipeTap {
+    /// Whether what has been moved was worth a look, and whether the pipe is wide enough.
+    fn judge(&mut self, moved: &Moved) -> Pumped {
+        self.run += moved.bytes;
+        if moved.bytes == moved.most {
+            return Pumped::Full; // There is more: it was cut for some other reason.
+        }
+        let run = std::mem::take(&mut self.run);
+        self.width.moved(self.pipe.as_fd(), run);
+        match (run, self.width.size()) {
+            // So much at once is the work of somebody who writes a lot at a time, and will not wait.
+            _ if std::mem::take(&mut self.fresh) && run >= PIECE / 2 => Pumped::Full,
+            (run, size) if run >= size / 2 => Pumped::Full,
+            (run, size) if run >= size / 8 => Pumped::Some,
+            _ => Pumped::Little,
+        }
+    }
+
+    /// Moves the next piece to the log, which is rotated first where the piece does not fit.
+    fn advance(&mut self) -> io::Result<Moved> {
+        let shared_log = self.log.clone();
+        let mut log = shared_log.borrow_mut();
+        log.follow_its_name()?;
+        let mut most = MOST;
+        if let Some(limit) = log.limit().filter(|limit| !limit.is_far(log.size(), MOST)) {
+            let ahead = shared::with(|shared| {
+                let (buffer, (reader, writer)) = shared.looking()?;
+                let flags = SpliceFlags::NONBLOCK;
+                let seen = tee(&self.pipe, writer, buffer.len(), flags)?;
+                let mut read = 0;
+                while read < seen {
+                    read += rustix::io::read(reader, &mut buffer[read..seen])?;
+                }
+                if seen == 0 {
+                    return Ok(None);
+                }
+                Ok::<_, io::Error>(Some(limit.cut(log.size(), log.is_whole(), &buffer[..seen])))
+            })?;
+            match ahead {
+                None => return Ok(Moved { bytes: 0, most, at: log.size() }),
+                Some(Cut::Move(count)) => most = count,
+                Some(Cut::Rotate) => match log.rotate() {
+                    // It is looked at again, as the beginning of the next file.
+                    Ok(()) => {
+                        drop(log);
+                        return self.advance();
+                    }
+                    Err(error) if log.complains() => (self.tell)(News::NotRotated { why: error.to_string() }),
+                    Err(_) => {}
+                },
+            }
+        }
+        loop {
+            match self.transfer(&mut log, most) {
+                Err(error) if is_full(&error) && self.dropped.is_none() && log.makes_room() => {}
+                moved => return moved,
+            }
+        }
+    }
+
+    /// Moves up to so many bytes to the end of the log.
+    fn transfer(&mut self, log: &mut LogFile, most: usize) -> io::Result<Moved> {
+        let at = log.size();
+        // Their time is noted before the bytes are there: whoever sees them sees it.
+        if log.is_regular() && self.has_some()? {
+            log.will_grow();
+        }
+        let moved = match log.is_regular() || self.mirror.is_none() {
+            true => self.splice(log, most),
+            // What has been written to a device cannot be read again.
+            false => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let bytes = match moved {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.copy(log, most)?,
+            moved => moved?,
+        };
+        log.grown(bytes);
+        Ok(Moved { bytes, most, at })
+    }
+
+    /// Whether there is something in the pipe; if not, it has ended, or the error is that there is nothing yet.
+    fn has_some(&self) -> io::Result<bool> {
+        let mut pipe = [PollFd::new(&self.pipe, PollFlags::IN)];
+        match poll(&mut pipe, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Ok(pipe[0].revents().contains(PollFlags::IN)),
+        }
+    }
+
+    fn splice(&self, log: &LogFile, most: usize) -> io::Result<usize> {
+        let file = log.file()?;
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        let mut end = log.size();
+        let to = log.is_regular().then_some(&mut end);
+        Ok(splice(&self.pipe, None, file, to, most, flags)?)
+    }
+
+    /// For files that cannot be spliced to: reads and writes.
+    fn copy(&mut self, log: &LogFile, most: usize) -> io::Result<usize> {
+        shared::with(|shared| {
+            let buffer = shared.buffer();
+            let most = most.min(buffer.len());
+            let bytes = rustix::io::read(&self.pipe, &mut buffer[..most])?;
+            if let Err(error) = log.write_all(&buffer[..bytes]) {
+                self.unwritten = bytes;
+                return Err(error);
+            }
+            if let Some(mirror) = self.mirror.as_mut().filter(|_| bytes > 0 && !log.is_regular()) {
+                mirror.show(&buffer[..bytes]);
+            }
+            Ok(bytes)
+        })
+    }
+
+    /// Where nothing can be written, the app must not be stopped by a full pipe: its output is dropped, and counted.
+    fn discard(&mut self, why: &io::Error) -> io::Result<Pumped> {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let bytes = shared::with(|shared| {
+            let buffer = shared.buffer();
+            if unwritten > 0 {
+                return Ok(Some(unwritten));
+            }
+            let bytes = match rustix::io::read(&self.pipe, &mut *buffer) {
+                Ok(bytes) => bytes,
+                Err(rustix::io::Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(mirror) = self.mirror.as_mut().filter(|_| bytes > 0) {
+                mirror.show(&buffer[..bytes]);
+            }
+            Ok(Some(bytes))
+        })?;
+        let Some(bytes) = bytes else { return Ok(Pumped::Empty) };
+        if bytes > 0 {
+            let now = SystemTime::now();
+            if self.dropped.is_none() {
+                (self.tell)(News::Dropping { why: why.to_string() });
+            }
+            let dropped = self.dropped.get_or_insert(Dropped { bytes: 0, from: now, to: now });
+            (dropped.bytes, dropped.to) = (dropped.bytes + bytes as u64, now);
+        }
+        Ok(if bytes > 0 { self.judge(&Moved { bytes, most: usize::MAX, at: 0 }) } else { Pumped::End })
+    }
+
+    /// Tells what has been lost, once there is an end to it.
+    fn recovered(&mut self) {
+        if let Some(Dropped { bytes, from, to }) = self.dropped.take() {
+            (self.tell)(News::Dropped { bytes, from, to });
+        }
+    }
+}
+
+impl Drop for PipeTap {
+    fn drop(&mut self) {
+        self.recovered();
+        self.width.narrow(self.pipe.as_fd());
+    }
+}
+
+/// Whether a disk, or somebody's share of it, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Shows a terminal what has just been written to a log.
+fn show_again(mirror: &mut Mirror, log: &LogFile, moved: &Moved) {
+    let shown = shared::with(|shared| {
+        let buffer = shared.buffer();
+        let (mut at, end) = (moved.at, moved.at + moved.bytes as u64);
+        while at < end {
+            let most = buffer.len().min((end - at) as usize);
+            log.read_at(&mut buffer[..most], at)?;
+            mirror.show(&buffer[..most]);
+            at += most as u64;
+        }
+        Ok(())
+    });
+    if let Err::<(), io::Error>(error) = shown {
+        tracing::warn!(%error, "cannot show output again");
+    }
+}
+
+#[cfg(test)]
+mod tests;

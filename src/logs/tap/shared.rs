@@ -1,0 +1,85 @@
+//! What all taps of a log thread have in common: one buffer, one pipe to look at output in, the logs by their names, and
+//! the number of pipes that have been widened.
+//!
+//! Two streams that go to one file share the file, so that neither rotates it behind the other's back.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::PIECE;
+use super::file::LogFile;
+use crate::logs::real;
+use crate::logs::rotate::Rules;
+
+thread_local! {
+    static LOGS: RefCell<HashMap<PathBuf, Weak<RefCell<LogFile>>>> = RefCell::default();
+    static SHARED: RefCell<Shared> = RefCell::default();
+    static WIDE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The log at this path, with these rules from now on.
+pub(super) fn log(path: &Path, rules: Rules) -> Rc<RefCell<LogFile>> {
+    LOGS.with_borrow_mut(|logs| {
+        logs.retain(|_, log| log.strong_count() > 0);
+        let key = real(path);
+        if let Some(log) = logs.get(&key).and_then(Weak::upgrade) {
+            log.borrow_mut().set_rules(rules);
+            return log;
+        }
+        let log = Rc::new(RefCell::new(LogFile::new(path, rules)));
+        logs.insert(key, Rc::downgrade(&log));
+        log
+    })
+}
+
+/// Memory for what passes through.
+#[derive(Default)]
+pub(super) struct Shared {
+    buffer: Vec<u8>,
+    looking: Option<(OwnedFd, OwnedFd)>,
+}
+
+/// Works with what is shared. Not to be called within itself.
+pub(super) fn with<T>(work: impl FnOnce(&mut Shared) -> io::Result<T>) -> io::Result<T> {
+    SHARED.with_borrow_mut(work)
+}
+
+impl Shared {
+    /// The buffer.
+    pub(super) fn buffer(&mut self) -> &mut [u8] {
+        self.buffer.resize(PIECE, 0);
+        &mut self.buffer
+    }
+
+    /// The buffer, and an empty pipe that holds as much.
+    pub(super) fn looking(&mut self) -> io::Result<(&mut [u8], &(OwnedFd, OwnedFd))> {
+        self.buffer.resize(PIECE, 0);
+        let pipe = match &mut self.looking {
+            Some(pipe) => pipe,
+            none => none.insert(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?),
+        };
+        Ok((&mut self.buffer, pipe))
+    }
+}
+
+/// How many pipes may be wide at the same time.
+const WIDE_PIPES: usize = 16;
+
+/// Asks for leave to widen a pipe.
+pub(super) fn take_width() -> bool {
+    let wide = WIDE.get();
+    let free = wide < WIDE_PIPES;
+    WIDE.set(wide + usize::from(free));
+    free
+}
+
+/// Gives it back.
+pub(super) fn give_width_back() {
+    WIDE.set(WIDE.get().saturating_sub(1));
+}

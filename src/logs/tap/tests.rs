@@ -1,0 +1,301 @@
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver as Heard, channel};
+
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
+
+use super::*;
+use crate::logs::archives;
+use crate::logs::times::Index;
+
+/// Runs a body on a runtime like the log thread's.
+fn on_log_thread<T>(body: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body)
+}
+
+/// An app's end of a tap, and what the tap tells.
+struct Story {
+    _home: tempfile::TempDir,
+    log: PathBuf,
+    app: Option<File>,
+    pipe: Option<OwnedFd>,
+    news: Heard<News>,
+    target: Option<Target>,
+}
+
+impl Story {
+    fn new(rules: Rules) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("logs/web.log");
+        Self::at(home, log, rules)
+    }
+
+    fn at(home: tempfile::TempDir, log: PathBuf, rules: Rules) -> Self {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (tell, news) = channel();
+        let tell = Box::new(move |word| tell.send(word).unwrap_or(()));
+        let target = Target { path: log.clone(), rules, mirror: None, tell };
+        Self { _home: home, log, app: Some(writer.into()), pipe: Some(reader), news, target: Some(target) }
+    }
+
+    fn tap(&mut self) -> Box<dyn Tap> {
+        open(self.pipe.take().unwrap(), self.target.take().unwrap()).unwrap()
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.app.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    fn read(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn archived(&self) -> Vec<Vec<u8>> {
+        let read = |archive: &archives::Archive| fs::read(&archive.path).unwrap();
+        archives::list(&self.log).unwrap().all.iter().map(read).collect()
+    }
+}
+
+/// Moves everything that is there.
+async fn drain(tap: &mut Box<dyn Tap>) -> Pumped {
+    tap.ready().await.unwrap();
+    loop {
+        match tap.pump().unwrap() {
+            end @ (Pumped::Empty | Pumped::End) => return end,
+            Pumped::Little | Pumped::Some | Pumped::Full => {}
+        }
+    }
+}
+
+fn sized(max_size: u64) -> Rules {
+    Rules { max_size: Some(max_size), ..Rules::default() }
+}
+
+#[test]
+fn output_is_appended_and_follows_the_name_of_the_file() {
+    let mut story = Story::new(Rules::default());
+    let dir = story.log.parent().unwrap().to_owned();
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o710)).unwrap();
+    fs::write(&story.log, "before\n").unwrap();
+    on_log_thread(async {
+        let mut tap = story.tap();
+        story.write(b"one\n");
+        tap.ready().await.unwrap();
+        assert_eq!(tap.pump().unwrap(), Pumped::Little);
+        assert_eq!(story.read(), "before\none\n");
+
+        fs::rename(&story.log, dir.join("moved")).unwrap();
+        story.write(b"two\n");
+        assert_eq!(drain(&mut tap).await, Pumped::Empty);
+        assert_eq!(story.read(), "two\n");
+        assert_eq!(fs::read_to_string(dir.join("moved")).unwrap(), "before\none\n");
+
+        fs::write(&story.log, "").unwrap();
+        story.write(b"three\n");
+        drain(&mut tap).await;
+        assert_eq!(story.read(), "three\n");
+
+        // Its directory gone, and what comes in its place is like it.
+        fs::rename(&dir, dir.with_extension("moved")).unwrap();
+        story.write(b"four\n");
+        drain(&mut tap).await;
+        assert_eq!(story.read(), "four\n", "begun anew where there was another one");
+        assert_eq!(dir.metadata().unwrap().mode() & 0o7777, 0o710);
+
+        fs::remove_dir_all(&dir).unwrap();
+        story.write(b"five\n");
+        story.app = None;
+        assert_eq!(drain(&mut tap).await, Pumped::End);
+        assert_eq!(story.read(), "five\n");
+    });
+}
+
+#[test]
+fn a_log_that_is_removed_comes_back_with_its_owner_and_mode() {
+    let mut story = Story::new(Rules::default());
+    on_log_thread(async {
+        let mut tap = story.tap();
+        story.write(b"one\n");
+        drain(&mut tap).await;
+        fs::set_permissions(&story.log, fs::Permissions::from_mode(0o604)).unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(&story.log, Some(12), Some(34)).unwrap();
+        }
+        // Seen with the next line, and remembered.
+        story.write(b"two\n");
+        drain(&mut tap).await;
+        fs::remove_file(&story.log).unwrap();
+        story.write(b"three\n");
+        drain(&mut tap).await;
+        assert_eq!(story.read(), "three\n");
+        let now = story.log.metadata().unwrap();
+        assert_eq!(now.mode() & 0o7777, 0o604);
+        assert!(!is_root || (now.uid(), now.gid()) == (12, 34), "{now:?}");
+    });
+}
+
+#[test]
+fn a_device_takes_output_too_and_a_full_one_does_not_stop_the_app() {
+    for (device, lost) in [("/dev/null", false), ("/dev/full", true)] {
+        let mut story = Story::at(tempfile::tempdir().unwrap(), device.into(), sized(2));
+        on_log_thread(async {
+            let mut tap = story.tap();
+            story.write(b"one\n");
+            story.app = None;
+            assert_eq!(drain(&mut tap).await, Pumped::End, "{device}");
+        });
+        let heard: Vec<_> = story.news.iter().collect();
+        assert_eq!(matches!(heard[..], [News::Dropping { .. }, News::Dropped { bytes: 4, .. }]), lost, "{heard:?}");
+        assert_eq!(heard.is_empty(), !lost, "{heard:?}");
+    }
+}
+
+#[test]
+fn files_are_cut_at_ends_of_lines_and_their_times_go_with_them() {
+    let mut story = Story::new(sized(100_000));
+    let mut all = Vec::new();
+    on_log_thread(async {
+        let mut tap = story.tap();
+        for number in 0..40_000 {
+            let line = format!("{number:09}\n");
+            all.extend_from_slice(line.as_bytes());
+        }
+        for piece in all.chunks(33_333) {
+            story.write(piece);
+            drain(&mut tap).await;
+        }
+    });
+    let mut files = story.archived();
+    assert_eq!(files.len(), 4, "as few as there can be, but for room left at ends");
+    for archive in archives::list(&story.log).unwrap().all {
+        let meta = archive.path.metadata().unwrap();
+        assert!(Index::open(&archive.path, meta.ino(), meta.len()).unwrap().unwrap().at(0).unwrap().time.is_some());
+    }
+    files.push(fs::read(&story.log).unwrap());
+    for file in &files {
+        assert!(file.ends_with(b"\n") && file.len() <= 100_000, "{}", file.len());
+    }
+    assert!(files.concat() == all, "nothing is lost, doubled or moved");
+}
+
+#[test]
+fn whoever_sees_bytes_sees_their_time() {
+    const NEAR: u64 = 1000;
+    let mut story = Story::new(Rules::default());
+    let log = story.log.clone();
+    let sent = [const { AtomicU64::new(0) }; 500];
+    let now = || SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as u64;
+    fs::create_dir(log.parent().unwrap()).unwrap();
+    fs::write(&log, "").unwrap();
+    std::thread::scope(|scope| {
+        // It looks as soon as there is something.
+        let reader = scope.spawn(|| {
+            let file = File::open(&log).unwrap();
+            for (length, sent) in (1..).zip(&sent) {
+                while file.metadata().unwrap().len() < length {
+                    std::hint::spin_loop();
+                }
+                let index = Index::open(&log, file.metadata().unwrap().ino(), length).unwrap().expect("an index");
+                let time = index.at(length - 1).unwrap().time.expect("a time");
+                assert!(time + NEAR > sent.load(Ordering::SeqCst), "byte {length} has the time of what came before");
+            }
+        });
+        on_log_thread(async {
+            let mut tap = story.tap();
+            for sent in &sent {
+                let begun = now();
+                // Sooner, the times of two batches would be one.
+                while now() < begun + 2 * NEAR && !reader.is_finished() {
+                    std::thread::yield_now();
+                }
+                sent.store(now(), Ordering::SeqCst);
+                story.write(b"\n");
+                drain(&mut tap).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn any_bytes_and_a_line_of_any_length_are_kept_as_they_are() {
+    let mut story = Story::new(sized(200_000));
+    let noise: Vec<u8> = (0..3_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let line = vec![b'x'; 2_000_000];
+    let all = [&noise[..], b"\n", &line, b"\nend\n"].concat();
+    on_log_thread(async {
+        let mut tap = story.tap();
+        for piece in all.chunks(60_000) {
+            story.write(piece);
+            drain(&mut tap).await;
+        }
+    });
+    let files = [story.archived(), vec![fs::read(&story.log).unwrap()]].concat();
+    assert!(files.concat() == all);
+    assert!(files.iter().any(|file| file.len() > 2_000_000), "the line is whole");
+}
+
+#[test]
+fn two_streams_share_a_file_and_its_rotation() {
+    let mut out = Story::new(sized(1000));
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let target = Target { path: out.log.clone(), rules: sized(1000), mirror: None, tell: Box::new(|_| ()) };
+    let mut err = File::from(writer);
+    on_log_thread(async {
+        let (mut first, mut second) = (out.tap(), open(reader, target).unwrap());
+        for number in 0..200 {
+            out.write(format!("out {number:03}\n").as_bytes());
+            err.write_all(format!("err {number:03}\n").as_bytes()).unwrap();
+            drain(&mut first).await;
+            drain(&mut second).await;
+        }
+    });
+    let files = [out.archived(), vec![fs::read(&out.log).unwrap()]].concat();
+    assert!(files.iter().all(|file| file.len() <= 1000 && file.ends_with(b"\n")));
+    let expected: String = (0..200).map(|number| format!("out {number:03}\nerr {number:03}\n")).collect();
+    assert_eq!(String::from_utf8(files.concat()).unwrap(), expected);
+    let times = archives::list(&out.log).unwrap().all;
+    let meta = times[0].path.metadata().unwrap();
+    assert!(Index::open(&times[0].path, meta.ino(), meta.len()).unwrap().is_some());
+}
+
+#[test]
+fn a_link_stays_and_its_target_is_rotated() {
+    let home = tempfile::tempdir().unwrap();
+    let (link, target) = (home.path().join("web.log"), home.path().join("elsewhere.log"));
+    symlink(&target, &link).unwrap();
+    let mut story = Story::at(home, link.clone(), sized(8));
+    on_log_thread(async {
+        let mut tap = story.tap();
+        for line in [b"one\n", b"two\n", b"3 3\n"] {
+            story.write(line);
+            drain(&mut tap).await;
+        }
+    });
+    assert!(link.is_symlink());
+    assert_eq!(fs::read_to_string(&target).unwrap(), "3 3\n");
+    assert_eq!(archives::list(&target).unwrap().all.len(), 1);
+}
+
+#[test]
+fn a_flood_widens_its_pipe_and_silence_narrows_it() {
+    let mut story = Story::new(Rules::default());
+    on_log_thread(async {
+        let mut tap = story.tap();
+        assert_eq!(tap.chore(), None, "a quiet app costs nothing");
+        let size = |story: &Story| fcntl_getpipe_size(story.app.as_ref().unwrap()).unwrap();
+        let usual = size(&story);
+        for _ in 0..10 {
+            let full = vec![b'x'; usual];
+            story.write(&full);
+            drain(&mut tap).await;
+        }
+        assert_eq!(size(&story), 1 << 20);
+        assert!(tap.chore().is_some());
+        tap.tidy();
+        assert_eq!((size(&story), tap.chore()), (usual, None));
+    });
+}

@@ -1,0 +1,309 @@
+//! Reading what apps have written: the stories of an operator at night.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{AppDir, Home, SOON, wait_until};
+
+/// Noon of January 31, 2026, in microseconds since the epoch.
+const NOON: u64 = 1_769_860_800_000_000;
+
+/// An app that was never started, but has logs.
+fn silent<'home>(home: &'home Home, name: &'home str) -> AppDir<'home> {
+    let app = home.app(name).run_script("exec sleep 1000");
+    fs::create_dir_all(app.path("logs")).unwrap();
+    app
+}
+
+/// Writes a log, and an index that says when each of its pieces came, in milliseconds after noon.
+fn log(path: &Path, pieces: &[(u64, &str)]) {
+    let text: String = pieces.iter().map(|(_, text)| *text).collect();
+    fs::write(path, text).unwrap();
+    let mut index = b"dctlidx1".to_vec();
+    index.extend(path.metadata().unwrap().ino().to_le_bytes());
+    let mut offset = 0u64;
+    for (millis, text) in pieces {
+        index.extend(offset.to_le_bytes());
+        index.extend((NOON + millis * 1000).to_le_bytes());
+        offset += text.len() as u64;
+    }
+    fs::write(format!("{}.times", path.display()), index).unwrap();
+}
+
+fn append(path: &Path, text: impl AsRef<[u8]>) {
+    fs::OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_ref()).unwrap();
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn archives_are_read_in_order_and_to_the_byte() {
+    let home = Home::new();
+    let web = silent(&home, "web")
+        .file("logs/web.log.2026-01-31-120000", "1\n2\n")
+        .file("logs/web.log.2026-01-31-120000.1.gz", gzip("3\n4\n"))
+        .file("logs/web.log.2026-01-31-120000.bak", "not ours\n")
+        .file("logs/web.log", b"5\x1b[m\xff\n6");
+    let stdout = |args: &[&str]| {
+        let mut command = home.command(["logs", "--stdout"]);
+        command.args(args).arg("web");
+        command.output().unwrap().stdout
+    };
+    assert_eq!(stdout(&[]), b"1\n2\n3\n4\n5\x1b[m\xff\n6");
+    assert_eq!(stdout(&["-n", "2"]), b"5\x1b[m\xff\n6");
+    assert_eq!(stdout(&["-n", "5"]), b"2\n3\n4\n5\x1b[m\xff\n6");
+    assert_eq!(stdout(&["--tail", "1"]), b"6");
+    assert_eq!(stdout(&["--head", "3"]), b"1\n2\n3\n");
+    assert_eq!(stdout(&["--head", "-n", "1"]), b"1\n");
+    assert_eq!(stdout(&["-n", "0"]), b"");
+    assert_eq!(stdout(&["-n", "all", "--grep", "[135]"]), b"1\n3\n5\x1b[m\xff\n");
+    // The name of the app is not a number.
+    home.ctl(["logs", "--stdout", "--head", "web"]).ok().says("1\n2\n");
+    // What cannot be read is named, and the rest shown.
+    fs::write(web.path("logs/web.log.2026-01-31-120001.gz"), "nonsense").unwrap();
+    let output = home.ctl(["logs", "--stdout", "web"]).ok().explains("web.log.2026-01-31-120001.gz");
+    assert!(output.stdout.starts_with("1\n2\n3\n4\n5"), "{output}");
+}
+
+/// Two apps with indices and runs.
+fn two_apps(home: &Home) {
+    let web = silent(home, "web");
+    log(&web.path("logs/web.log"), &[(0, "one\n"), (2000, "INFO three\n  more of it\n"), (6000, "six\n")]);
+    log(&web.path("logs/web.err"), &[(1000, "WARN two\n"), (5000, "ERROR five\n  trace\n")]);
+    let event = |millis: u32, text| format!("2026-01-31T12:00:{:02}.{:03}Z {text}\n", millis / 1000, millis % 1000);
+    web.file(
+        "logs/web.run",
+        [
+            event(500, "INFO  started, pid 12"),
+            event(3000, "WARN  exited 1 after 2.5s"),
+            event(3100, "INFO  restart 1 in 1s"),
+            event(4100, "INFO  started, pid 13"),
+        ]
+        .concat(),
+    );
+    let db = silent(home, "db");
+    log(&db.path("logs/db.log"), &[(1500, "{\"level\":\"warn\",\"msg\":\"disk\"}\n"), (5500, "up\n")]);
+}
+
+#[test]
+fn outputs_and_events_are_one_story_in_the_order_of_time() {
+    let home = Home::new();
+    two_apps(&home);
+    let shown = |args: &str| {
+        let output = home.ctl(["logs"].into_iter().chain(args.split_whitespace())).ok();
+        assert_eq!(output.stderr, "", "{output}");
+        format!("$ daemonctl logs {args}\n{}", output.stdout)
+    };
+    let lines = [
+        "web",
+        "-t web",
+        "-n 2 web",
+        "--head 2 web",
+        "web db",
+        "-t --stdout db",
+        "--all web",
+        "--events web",
+        "--level warn web db",
+        "--level error web",
+        "--grep ^o.e$|i.e web",
+        "--json web db",
+        "--since @1769860805 web",
+        "--since @1769860801 --until @1769860803 -t web",
+        "--since 2026-01-31T12:00:02Z --stdout web",
+        "--until 2026-01-31T13:00:02+01:00 --stdout web",
+        "--stdout -n 1 web db",
+    ];
+    insta::assert_snapshot!(lines.map(shown).join("\n"));
+}
+
+#[test]
+fn times_are_local() {
+    let home = Home::new();
+    two_apps(&home);
+    let mut command = home.command(["logs", "--stdout", "-t", "--since", "2026-01-31 07:00:05", "web"]);
+    command.env("TZ", "America/New_York");
+    assert_eq!(home.finish(command).ok().stdout, "2026-01-31T07:00:06.000-05:00 six\n");
+    let mut command = home.command(["logs", "--stdout", "--until", "2026-01-31 07:00:01", "web"]);
+    command.env("TZ", "America/New_York");
+    assert_eq!(home.finish(command).ok().stdout, "one\n");
+}
+
+#[test]
+fn without_an_index_lines_tell_their_own_time_or_none() {
+    let home = Home::new();
+    silent(&home, "web")
+        .file("logs/web.log", "2026-01-31 12:00:00 one\n  more\n2026-01-31 12:00:02 three\n")
+        .file("logs/web.err", "Jan 31 12:00:01 host two\n");
+    let output = home.ctl(["logs", "web"]).ok();
+    let expected = "out | 2026-01-31 12:00:00 one\nout |   more\nerr | Jan 31 12:00:01 host two\nout | 2026-01-31 12:00:02 three\n";
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), (expected, ""));
+    let since = home.ctl(["logs", "--stdout", "--since", "2026-01-31 12:00:01", "web"]).ok();
+    assert_eq!(since.stdout, "2026-01-31 12:00:02 three\n");
+
+    home.app("web").file("logs/web.err", "a line\n");
+    let output = home.ctl(["logs", "web"]).ok().explains("web.err came is not known: its lines come first");
+    assert!(output.stdout.starts_with("err | a line\nout | 2026"), "{output}");
+    home.ctl(["logs", "--stderr", "web"]).ok().never_says("not known");
+    let output = home.ctl(["logs", "--stderr", "--since", "1h", "web"]).ok().explains("web.err came is not known");
+    assert_eq!(output.stdout, "");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let home = Home::new();
+    silent(&home, "web").file("logs/web.log", "one\n");
+    let lines = [
+        "--since sometime web",
+        "--until 5 web",
+        "--since 1h --until 2h web",
+        "--level loud web",
+        "--grep ( web",
+        "-n few web",
+        "-n 3 --head 4 web",
+        "--head --tail web",
+        "--head -f web",
+        "--head",
+        "--tail 5",
+    ];
+    let refused = |args: &str| {
+        let output = home.ctl(["logs"].into_iter().chain(args.split_whitespace())).exits(2);
+        format!("$ daemonctl logs {args}\n{}{}", output.stdout, output.stderr)
+    };
+    insta::assert_snapshot!(lines.map(refused).join("\n"));
+}
+
+#[test]
+fn following_goes_on_through_rotation_truncation_and_removal() {
+    let home = Home::new();
+    let web = silent(&home, "web").file("logs/web.log", "1\n2\n3\n");
+    let path = web.path("logs/web.log");
+    let follow = home.spawn(["logs", "-f", "--stdout", "-n", "1", "web"]);
+    let mut expected = "3\n".to_owned();
+    follow.wait_for_output(&expected);
+    let mut second = 0;
+    // Between two looks, the log may be rotated more than once.
+    for round in 0..20 {
+        for part in 0..round % 4 {
+            append(&path, format!("round {round} part {part}\n"));
+            expected += &format!("round {round} part {part}\n");
+            second += 1;
+            let archive = format!("logs/web.log.2026-01-31-1200{:02}.{second}", 0);
+            fs::rename(&path, web.path(&archive)).unwrap();
+        }
+        append(&path, format!("round {round}\n"));
+        expected += &format!("round {round}\n");
+        if round % 5 == 0 {
+            wait_until("all is shown", SOON, || match follow.stdout() {
+                shown if shown == expected => Ok(()),
+                shown => Err(shown),
+            });
+            match round % 10 {
+                0 => fs::write(&path, "").unwrap(),
+                _ => fs::remove_file(&path).unwrap(),
+            }
+            append(&path, "after\n");
+            expected += "after\n";
+            follow.wait_for_output(&expected);
+        }
+    }
+    append(&path, "half a ");
+    follow.wait_for_output("half a ");
+    append(&path, "line\n");
+    expected += "half a line\n";
+    follow.wait_for_output(&expected);
+    follow.ctrl_c();
+    assert_eq!(follow.wait().ok().stdout, expected);
+}
+
+#[test]
+fn following_several_logs_shows_whole_lines_that_were_asked_for() {
+    let home = Home::new();
+    two_apps(&home);
+    let (web, db) = (home.app("web"), home.app("db"));
+    let follow = home.spawn(["logs", "-f", "-n", "2", "--level", "warn", "web", "db"]);
+    follow.wait_for_output("web err |   trace\ndb  out | up\n");
+    append(&web.path("logs/web.err"), "  still trace\nINFO fine\n  all fi");
+    append(&db.path("logs/db.log"), "WARN odd\n");
+    append(&web.path("logs/web.err"), "ne\nERROR again\n");
+    follow.wait_for_output("ERROR again\n");
+    follow.wait_for_output("WARN odd\n");
+    follow.ctrl_c();
+    let output = follow.wait().ok();
+    assert!(!output.stdout.contains("fi"), "{output}");
+    let mut lines: Vec<&str> = output.stdout.lines().skip(2).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["db  out | WARN odd", "web err |   still trace", "web err | ERROR again"]);
+}
+
+#[test]
+fn following_a_restart_tells_of_it() {
+    let home = Home::new();
+    let web = home.app("web").run_script("echo hello; exec sleep 1000");
+    let follow = home.spawn(["logs", "-f", "web"]);
+    home.ctl(["start", "web"]).ok();
+    follow.wait_for_output("--- | started, pid ");
+    follow.wait_for_output("out | hello\n");
+    let pid = web.status().main_pid();
+    crate::support::kill(pid, Signal::SIGKILL);
+    follow.wait_for_output("--- | killed by ");
+    home.ctl(["start", "web"]).ok();
+    wait_until("it is told of twice", SOON, || match follow.stdout() {
+        shown if shown.matches("--- | started").count() == 2 && shown.matches("hello").count() == 2 => Ok(()),
+        shown => Err(shown),
+    });
+    follow.ctrl_c();
+    follow.wait().ok();
+}
+
+#[test]
+fn following_ends_when_its_time_is_up() {
+    let home = Home::new();
+    silent(&home, "web").file("logs/web.log", "one\n");
+    let soon = std::time::SystemTime::now() + Duration::from_millis(300);
+    let at = soon.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let until = format!("@{}.{:03}", at / 1000, at % 1000);
+    home.spawn(["logs", "-f", "--stdout", "--until", &until, "web"]).wait_within(Duration::from_secs(5)).ok();
+}
+
+#[test]
+fn a_huge_log_is_no_reason_to_wait() {
+    let home = Home::alone();
+    let web = silent(&home, "web");
+    let path = web.path("logs/web.log");
+    // A line a mebibyte, the rest of it a hole: reading eight gibibytes would take seconds.
+    let file = fs::File::create(&path).unwrap();
+    for at in 0..8192u64 {
+        let line = format!("{} {at}\n", 1_769_860_800 + at);
+        let begin = if at == 0 { 0 } else { (at << 20) - line.len() as u64 };
+        file.write_all_at(line.as_bytes(), begin).unwrap();
+        file.write_all_at(b"\n", begin.saturating_sub(1)).unwrap();
+    }
+    file.write_all_at(b"1769860800 first\n", 0).unwrap();
+    let end: String = (0..60).map(|at| format!("{} end {at}\n", 1_769_868_992 + at)).collect();
+    append(&path, end);
+    for args in [["-n", "50"], ["--since", "@1769869049"], ["--head", "1"]] {
+        let output = home.ctl(["logs", "--stdout", args[0], args[1], "web"]).ok();
+        assert!(output.took < Duration::from_secs(1), "{args:?} took {:?}", output.took);
+        let last = if args[0] == "--head" { "first\n" } else { " end 59\n" };
+        assert!(output.stdout.ends_with(last), "{args:?} shows {} bytes", output.stdout.len());
+        let lines = output.stdout.lines().filter(|line| line.starts_with("17698")).count();
+        assert_eq!(
+            lines,
+            match args[0] {
+                "-n" => 50,
+                "--since" => 3,
+                _ => 1,
+            },
+            "{args:?}"
+        );
+    }
+}

@@ -1,0 +1,400 @@
+//! Logs are rotated, disks run full, files vanish: not a line is lost that could be written, and none is cut.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::Signal;
+
+use crate::support::{AppDir, Home, SOON, assert_no_line_lost, is_root, kill, process, wait_until};
+
+/// The archives of a log, oldest first: the form of their names, written from the documentation.
+fn archives(log: &Path) -> Vec<PathBuf> {
+    let prefix = format!("{}.", log.file_name().unwrap().to_str().unwrap());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(log.parent().unwrap()).unwrap().filter_map(Result::ok) {
+        let name = entry.file_name().into_string().unwrap();
+        let Some(suffix) = name.strip_prefix(&prefix) else { continue };
+        let (stamp, number) = suffix.split_once('.').unwrap_or((suffix, "0"));
+        let form: String = stamp.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        if let (true, Ok(number)) = (form == "0000-00-00-000000", number.parse::<u64>()) {
+            found.push((stamp.to_owned(), number, entry.path()));
+        }
+    }
+    found.sort();
+    found.into_iter().map(|(.., path)| path).collect()
+}
+
+/// Everything that a log and its archives hold, in order.
+fn everything(log: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for file in archives(log).iter().map(PathBuf::as_path).chain([log]) {
+        all.extend(fs::read(file).unwrap_or_default());
+    }
+    all
+}
+
+fn log_of(app: &AppDir<'_>, name: &str) -> PathBuf {
+    app.path(&format!("logs/{name}.log"))
+}
+
+/// Each file is within the limit and ends with a line.
+#[track_caller]
+fn assert_cut_well(log: &Path, limit: u64) {
+    for file in archives(log) {
+        let content = fs::read(&file).unwrap();
+        assert!(content.len() as u64 <= limit, "{} has {} bytes", file.display(), content.len());
+        assert_eq!(content.last(), Some(&b'\n'), "{} does not end with a line", file.display());
+    }
+}
+
+#[test]
+fn a_million_lines_survive_200_rotations_20_crashes_and_those_who_watch() {
+    let home = Home::new();
+    let app = home.app("web");
+    // A hundred bursts, so that the crashes hit the middle of it.
+    app.run_script(
+        "echo 000000000; while ! test -e go; do sleep 0.02; done\n\
+         i=0; while [ $i -lt 100 ]; do\n\
+         seq -f %09.0f $((i * 10000 + 1)) $((i * 10000 + 10000)); sleep 0.04; i=$((i + 1)); done\n\
+         touch done; exec sleep 1000",
+    );
+    app.conf("logging.max_size = 50000");
+    home.ctl(["start", "web"]).ok();
+    let follower = home.spawn(["logs", "-f", "--stdout", "web"]);
+    let stuck = home.spawn(["logs", "-f", "--stdout", "web"]);
+    for watcher in [&follower, &stuck] {
+        watcher.wait_for_output("000000000\n");
+    }
+    stuck.signal(Signal::SIGSTOP);
+    app.file("go", "");
+    for _ in 0..20 {
+        let (supervisor, _) = home.pair("web");
+        let log = log_of(&app, "web");
+        let rotated = archives(&log).len();
+        kill(supervisor.pid, Signal::SIGKILL);
+        wait_until("another one writes on", SOON, || match archives(&log).len() {
+            more if more > rotated + 2 || app.path("done").exists() => Ok(()),
+            same => Err(format!("{same} archives")),
+        });
+    }
+    let log = log_of(&app, "web");
+    wait_until("the last line has come", Duration::from_secs(50), || match app.read("logs/web.log") {
+        end if end.ends_with("001000000\n") => Ok(()),
+        other => Err(other.lines().last().unwrap_or_default().to_owned()),
+    });
+    stuck.signal(Signal::SIGCONT);
+    let all = everything(&log);
+    let mut expected = Vec::with_capacity(all.len());
+    for number in 0..=1_000_000 {
+        expected.extend(format!("{number:09}\n").into_bytes());
+    }
+    let wrong = all.iter().zip(&expected).position(|(is, should)| is != should);
+    assert!(all == expected, "{} bytes of {}, wrong from {wrong:?}", all.len(), expected.len());
+    assert!(archives(&log).len() >= 200, "{} archives", archives(&log).len());
+    assert_cut_well(&log, 50_000);
+    // Those who watched have seen it all, in order, also the one who was held up from the first line to the last.
+    for watcher in [follower, stuck] {
+        wait_until("it has seen the last line", Duration::from_secs(50), || match watcher.stdout() {
+            seen if seen.ends_with("001000000\n") => Ok(()),
+            seen => Err(format!("{} bytes, {:?}", seen.len(), seen.lines().last())),
+        });
+        watcher.ctrl_c();
+        let seen = watcher.wait().ok().stdout.into_bytes();
+        let wrong = seen.iter().zip(&expected).position(|(is, should)| is != should);
+        assert!(seen == expected, "{} bytes of {}, wrong from {wrong:?}", seen.len(), expected.len());
+    }
+    // Their times have gone with them.
+    let timed = archives(&log).iter().filter(|file| Path::new(&format!("{}.times", file.display())).exists()).count();
+    assert_eq!(timed, archives(&log).len());
+}
+
+#[test]
+fn a_log_behind_a_link_is_read_with_its_archives_and_their_times() {
+    let home = Home::new();
+    let app = home.app("web").run_script("seq -f %09.0f 1 5000; exec sleep 1000").conf("logging.max_size = 10000");
+    for dir in ["logs", "disk"] {
+        fs::create_dir_all(app.path(dir)).unwrap();
+    }
+    std::os::unix::fs::symlink("../disk/out", log_of(&app, "web")).unwrap();
+    let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("000005000\n");
+    assert_eq!(archives(&log_of(&app, "web")), [] as [PathBuf; 0], "nothing lies beside the link");
+    assert!(archives(&app.path("disk/out")).len() >= 4);
+    let expected: String = (1..=5000).map(|number| format!("{number:09}\n")).collect();
+    assert_eq!(home.ctl(["logs", "--stdout", "-n", "all", "web"]).ok().stdout, expected);
+    let since = format!("@{before}");
+    let timed = home.ctl(["logs", "--stdout", "-t", "--since", &since, "web"]).ok();
+    assert_eq!(timed.stderr, "", "the times are known");
+    let (times, lines): (Vec<&str>, Vec<&str>) =
+        timed.stdout.lines().map(|line| line.split_once(' ').expect("a time and a line")).unzip();
+    assert_eq!(lines.join("\n"), expected.trim_end());
+    assert!(times.iter().all(|time| time.starts_with("20")) && times.is_sorted());
+}
+
+#[test]
+fn a_rotation_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 50").conf("logging.max_size = 20000");
+    home.ctl(["start", "web"]).ok();
+    let log = log_of(&app, "web");
+    for (number, call) in
+        ["renameat2", "rename", "rename", "openat", "openat", "splice", "splice", "tee", "pwrite64"].iter().enumerate()
+    {
+        let (supervisor, _) = home.pair("web");
+        let rotated = archives(&log).len();
+        // The calls of a rotation are the only ones of their kind on the log thread, but for the moves themselves.
+        let said = home.base().join(format!("strace.{number}"));
+        let when = 1 + number % 3;
+        let mut strace = Command::new("strace")
+            .args(["-f", "-qq", "-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:signal=SIGKILL:when={when}")])
+            .args(["-o", "/dev/null", "-p", &supervisor.pid.to_string()])
+            .stderr(fs::File::create(said).unwrap())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("strace(1) is installed");
+        wait_until(&format!("it is killed in {call}"), SOON, || match process(supervisor.pid) {
+            None => Ok(()),
+            Some(still) => Err(format!("{still:?}")),
+        });
+        strace.wait().expect("strace to end");
+        wait_until("another one writes on", SOON, || match archives(&log).len() {
+            more if more > rotated + 1 => Ok(()),
+            same => Err(format!("{same} archives")),
+        });
+    }
+    home.ctl(["stop", "web"]).ok();
+    assert_no_line_lost(&String::from_utf8(everything(&log)).unwrap());
+    assert_cut_well(&log, 20_000);
+}
+
+#[test]
+fn pruning_keeps_the_newest_and_spares_what_is_not_ours() {
+    let home = Home::new();
+    let app = home.app("web").run_script("touch \"$0.started\"; seq 1 20000; exec sleep 1000");
+    app.conf("[logging]\nmax_size = '4K'\nmax_count = 3\nmax_age = '30d'");
+    let foreign = ["web.log.keep", "web.log.1", "web.log.2020-01-01", "web.log.2020-01-01-000000.bak", "other"];
+    for name in foreign {
+        app.file(&format!("logs/{name}"), "mine");
+    }
+    for name in ["web.log.2020-01-01-000000", "web.log.2020-01-01-000000.times", "web.err.2020-01-01-000000.gz"] {
+        app.file(&format!("logs/{name}"), "old");
+    }
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("\n20000\n");
+    let log = log_of(&app, "web");
+    wait_until("three are kept", SOON, || match archives(&log).len() {
+        3 if !app.path("logs/web.err.2020-01-01-000000.gz").exists() => Ok(()),
+        other => Err(format!("{other} archives")),
+    });
+    assert_cut_well(&log, 4096);
+    let kept = String::from_utf8(everything(&log)).unwrap();
+    let numbers: Vec<u32> = kept.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "the last ones, in order");
+    for name in foreign {
+        assert_eq!(app.read(&format!("logs/{name}")), "mine", "{name}");
+    }
+    assert!(!app.path("logs/web.err.2020-01-01-000000.gz").exists(), "too old, though its log is quiet");
+    assert!(!app.path("logs/web.log.2020-01-01-000000.times").exists());
+}
+
+#[test]
+fn an_archive_goes_when_it_is_too_old_though_its_app_is_quiet() {
+    let home = Home::new();
+    let app = home.app("web").run_script("echo one; echo two; exec sleep 1000");
+    app.conf("[logging]\nmax_size = 4\nmax_age = '2s'");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("two");
+    let log = log_of(&app, "web");
+    wait_until("the archive is gone", SOON, || match archives(&log) {
+        none if none.is_empty() => Ok(()),
+        left => Err(format!("{left:?}")),
+    });
+    assert_eq!(app.log(), "two\n");
+}
+
+#[test]
+fn the_event_log_is_rotated_too() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").conf("[logging]\nmax_size = 300\nmax_count = 2");
+    for _ in 0..6 {
+        home.ctl(["start", "web"]).ok();
+        home.ctl(["stop", "web"]).ok();
+    }
+    let events = app.path("logs/web.run");
+    assert_eq!(archives(&events).len(), 2);
+    assert_cut_well(&events, 300);
+}
+
+/// A small disk, for as long as this lives.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(at: &Path, size: &str) -> Self {
+        fs::create_dir_all(at).unwrap();
+        let disk = Self(at.to_owned());
+        disk.mount(size, MsFlags::empty());
+        disk
+    }
+
+    fn grow(&self, size: &str) {
+        self.mount(size, MsFlags::MS_REMOUNT);
+    }
+
+    fn mount(&self, size: &str, flags: MsFlags) {
+        let options = format!("size={size},mode=755");
+        mount(Some("none"), &self.0, Some("tmpfs"), flags, Some(options.as_str())).expect("a tmpfs");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn a_full_disk_costs_output_that_is_counted_and_nothing_else() {
+    if !is_root("a small disk") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 20").conf("logging.file = 'events'");
+    let disk = Disk::new(&app.path("logs"), "256k");
+    let other = home.app("other").behaves("lines 0 1000");
+    home.ctl(["start", "web", "other"]).ok();
+    let status = app.wait_for("dropping", |status| status.note.as_ref().is_some_and(|note| note.contains("dropped")));
+    assert!(status.note.unwrap().contains("No space left"), "says why");
+    let now = other.log().len();
+    wait_until("the other app is not held up", SOON, || match other.log().len() {
+        more if more > now + 1000 => Ok(()),
+        same => Err(format!("{same} bytes")),
+    });
+    let full = app.log().len();
+    disk.grow("64m");
+    let events = app.wait_for_text("events", " bytes of output were dropped between ");
+    assert_eq!(events.matches("output is being dropped").count(), 1, "{events}");
+    app.wait_for("well", |status| status.note.is_none());
+    wait_until("it is written on", SOON, || match app.log().len() {
+        more if more > full + 1000 => Ok(()),
+        same => Err(format!("{same} bytes")),
+    });
+    home.ctl(["stop", "web", "other"]).ok();
+    // What is missing is what was said to be.
+    let log = app.log();
+    let written: u64 = log.lines().last().unwrap().strip_prefix("end ").unwrap().parse().unwrap();
+    let dropped: usize = app
+        .read("events")
+        .lines()
+        .filter_map(|line| line.split_once(" bytes of output")?.0.split(' ').next_back()?.parse::<usize>().ok())
+        .sum();
+    let all = written as usize * "line 00000000\n".len() + format!("end {written}\n").len();
+    assert_eq!(log.len() + dropped, all);
+    drop(disk);
+}
+
+#[test]
+fn a_full_disk_takes_its_own_oldest_archives_first() {
+    if !is_root("a small disk") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").run_script("seq -f %09.0f 1 200000; echo over; exec sleep 1000");
+    app.conf("logging.file = 'events'\nlogging.max_size = '16K'");
+    let disk = Disk::new(&app.path("logs"), "256k");
+    app.file("logs/web.log.keep", "mine");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("over");
+    let log = log_of(&app, "web");
+    let kept = String::from_utf8(everything(&log)).unwrap();
+    let numbers: Vec<u32> = kept.lines().filter_map(|line| line.parse().ok()).collect();
+    assert!(numbers.len() > 5_000 && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "the newest, in order");
+    assert_eq!(numbers.last(), Some(&200_000));
+    assert_eq!(app.read("logs/web.log.keep"), "mine");
+    assert!(!app.read("events").contains("dropped"), "{}", app.read("events"));
+    home.ctl(["stop", "web"]).ok();
+    drop(disk);
+}
+
+#[test]
+fn a_flood_holds_up_nobody() {
+    let home = Home::new();
+    let floods = ["flood1", "flood2", "flood3"];
+    for name in floods {
+        home.app(name).behaves("flood").conf("[logging]\nmax_size = '1M'\nmax_count = 1");
+    }
+    let calm = home.app("calm").behaves("lines 1000 1000");
+    home.ctl(["start", "flood1", "flood2", "flood3", "calm"]).ok();
+    for name in floods {
+        let app = home.app(name);
+        wait_until("it is rotated", SOON, || match archives(&log_of(&app, name)).len() {
+            0 => Err("no archive".to_owned()),
+            _ => Ok(()),
+        });
+    }
+    // A thousand lines in a second: the last one is there soon after.
+    calm.wait_for_output("end 1000\n");
+    assert_no_line_lost(&calm.log());
+    let status = calm.wait_for_state("exited");
+    let after = status.last_exit.expect("a last exit").after;
+    assert!(after < 3.0, "its writer was held up: it took {after} s");
+    home.ctl(["stop-all"]).ok();
+}
+
+#[test]
+fn a_log_directory_that_is_removed_under_load_comes_back() {
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 200");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("line 00000100");
+    let dir = app.path("logs");
+    let mode = dir.metadata().unwrap().mode();
+    fs::rename(&dir, app.path("old")).unwrap();
+    app.wait_for_text("logs/web.log", "\n");
+    assert_eq!(dir.metadata().unwrap().mode(), mode);
+    // And a file that somebody cuts.
+    fs::write(dir.join("web.log"), "").unwrap();
+    app.wait_for_output("\n");
+    home.ctl(["stop", "web"]).ok();
+    assert!(!app.log().contains('\0'), "no hole where the old end was");
+    let before = app.read("old/web.log");
+    assert!(before.ends_with('\n') && app.log().starts_with("line "), "no line is cut");
+}
+
+#[test]
+fn a_line_of_100_megabytes_and_any_byte_are_kept_with_little_memory() {
+    let home = Home::new();
+    let app = home.app("web");
+    app.run_script(
+        "while ! test -e go; do sleep 0.02; done\n\
+         i=0; while [ $i -lt 256 ]; do printf \"\\\\$(printf %03o $i)\"; i=$((i + 1)); done\n\
+         head -c 100000000 /dev/zero; printf '\\nover\\n'; exec sleep 1000",
+    );
+    app.conf("logging.max_size = '1M'");
+    home.ctl(["start", "web"]).ok();
+    let (supervisor, _) = home.pair("web");
+    let before = peak(supervisor.pid);
+    app.file("go", "");
+    wait_until("it is all there", Duration::from_secs(30), || match app.log() {
+        end if end.ends_with("over\n") => Ok(()),
+        other => Err(format!("{} bytes", other.len())),
+    });
+    let all = everything(&log_of(&app, "web"));
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(all.len(), 256 + 100_000_000 + 6);
+    assert!(all.starts_with(&bytes) && all[256..256 + 100_000_000].iter().all(|byte| *byte == 0));
+    let growth = peak(supervisor.pid) - before;
+    assert!(growth < 16 << 10, "{growth} KiB");
+}
+
+/// The most memory that a process has used, in KiB.
+fn peak(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}

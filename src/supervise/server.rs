@@ -6,7 +6,7 @@
 //! | status, hello | the owner, root | tells |
 //!
 //! A connection carries one request. Whoever is slow, silent, or sends too much is hung up on; a client that leaves
-//! does not take its request back. A process of an app that is confined is told so and nothing else ([`peers`]).
+//! does not take its request back. A process of an app that is confined is told so and nothing else (`peers`).
 
 use std::cell::Cell as Counter;
 use std::io;

@@ -5,11 +5,11 @@
 //! while the launch is planned, so that a profile's mistakes are told before anything is begun; the launcher loads it as
 //! its last deed before the exec.
 //!
-//! - [`arch`]: architectures, and the numbers of their calls.
-//! - [`rules`]: what a filter says.
-//! - [`builtin`]: what ours says.
-//! - [`profile`]: what a file says, in the forms of OCI and Docker.
-//! - [`mod@compile`]: rules as instructions; the tests check them against a reading of their own.
+//! - `arch`: architectures, and the numbers of their calls.
+//! - `rules`: what a filter says.
+//! - `builtin`: what ours says.
+//! - `profile`: what a file says, in the forms of OCI and Docker.
+//! - `compile`: rules as instructions; the tests check them against a reading of their own.
 
 mod arch;
 mod builtin;

@@ -2,7 +2,7 @@
 //!
 //! The order of the steps is the point: namespaces first, for nothing is ever mounted in the host's; then what is
 //! read-only, then what is private, then what is read-only below that, so that the more specific wins; last of all the
-//! daemon's own sockets are covered. [`ground`] is what has to be known for that, [`namespaces`] what can be in the way.
+//! daemon's own sockets are covered. [`ground`] is what has to be known for that, `namespaces` what can be in the way.
 
 mod dev;
 mod domain;

@@ -233,7 +233,7 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
         // With a prefix: an app may be called like a file that every control group has.
         flags.push(format!("--cgroup=daemonctl-{}/app-{}", at.root.id(), app.name()));
     }
-    if walls::are_asked(options) {
+    if walls::are_asked(options) || options.sandbox.kind == SandboxType::Firejail {
         // What the app consists of stays in sight; what commands its supervisor goes out of it.
         let mut keep = vec![app.dir(), app.run_dir()];
         keep.extend(shaped.daemon.working_directory.as_deref());

@@ -466,6 +466,27 @@ fn whoever_is_inside_commands_nothing() {
 }
 
 #[test]
+fn root_changes_neither_the_kernel_nor_its_own_limits() {
+    if !is_root("files that belong to root") {
+        return;
+    }
+    let home = Home::new();
+    let files = ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "$group/pids.max", "$group/../cgroup.procs"];
+    // Opened for writing, and left as they are.
+    let attempts: String = files.map(|file| format!("if : 9>>{file}; then echo \"opened {file}\"; fi\n")).concat();
+    let script = format!("group=/sys/fs/cgroup/pids$(sed -n 's/.*:pids://p' /proc/self/cgroup)\n{attempts}echo end");
+    let tried = |flags: &[&str]| {
+        let words = [flags, &["--proc-limit=50", "--", "bash", "-c", &script]].concat();
+        home.finish(home.program(&binary("daemonrun"), words)).ok().stdout
+    };
+    assert!(tried(&[]).contains("core_pattern"), "without walls root may");
+    for flags in [&["--private-tmp"] as &[&str], &["--no-network"], &["--private-tmp", "--caps-drop=all", "--seccomp"]]
+    {
+        assert_eq!(tried(flags), "end\n", "{flags:?}");
+    }
+}
+
+#[test]
 fn nor_does_an_orphan_of_an_app_without_powers() {
     let home = Home::new();
     // In a session of its own, and a child of the keeper before it speaks.

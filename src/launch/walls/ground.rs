@@ -35,7 +35,12 @@ pub struct Ground {
     pub asked: Vec<(PathBuf, Result<PathBuf, String>)>,
     /// Where this process is, if it stays there.
     pub cwd: Option<PathBuf>,
+    /// Where root changes the kernel, and its own control groups: by the uid alone, whatever its capabilities.
+    pub kernel: Vec<PathBuf>,
 }
+
+/// The files of [`Ground::kernel`].
+const KERNEL: [&str; 3] = ["/proc/sys", "/proc/sysrq-trigger", "/sys"];
 
 impl Default for Ground {
     /// Root's, on a host that can do everything.
@@ -50,6 +55,7 @@ impl Default for Ground {
             hide: Vec::new(),
             asked: Vec::new(),
             cwd: None,
+            kernel: Vec::new(),
         }
     }
 }
@@ -64,16 +70,19 @@ impl Ground {
         let read = |path: &str| std::fs::read_to_string(path).ok();
         let cwd = std::env::current_dir().ok().filter(|_| !extras.gate);
         let (mut keep, mut hide) = (extras.keep.clone(), extras.hide.clone());
+        // Other supervisors of the same user may be there.
+        hide.push(PathBuf::from("/run/daemonctl"));
         if !extras.gate {
-            let named = std::env::var_os("DAEMONCTL_RUNTIME_DIR").map(PathBuf::from);
-            hide.extend(named.into_iter().chain([PathBuf::from("/run/daemonctl")]));
+            hide.extend(std::env::var_os("DAEMONCTL_RUNTIME_DIR").map(PathBuf::from));
             keep.extend(cwd.clone());
             keep.extend(options.daemon.working_directory.clone());
         }
         let mut tmp: Vec<PathBuf> = TMP.iter().filter_map(|dir| real(Path::new(dir))).collect();
         tmp.dedup();
+        let admin = caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).unwrap_or(false);
         Self {
-            admin: caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).unwrap_or(false),
+            admin,
+            kernel: KERNEL.map(PathBuf::from).into_iter().filter(|path| admin && path.exists()).collect(),
             gid: nix::unistd::getegid().as_raw(),
             forbidden: namespaces::forbidden_by(&read, true),
             landlock: landlock_version(),

@@ -145,6 +145,9 @@ pub(super) fn steps(plan: &mut Plan, options: &Options, extras: &Extras, facts: 
     for path in within {
         add(Wall::ReadOnly(path.to_owned()), "after what is private, as it is a part of that");
     }
+    for path in &ground.kernel {
+        add(Wall::ReadOnly(path.clone()), "root writes there by its uid alone, and so out of its walls and limits");
+    }
     for dir in ground.hidden(sandbox) {
         add(Wall::Hide(dir.to_owned()), "whoever reaches the control socket can start anything, outside of the walls");
     }

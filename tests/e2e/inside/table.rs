@@ -58,6 +58,15 @@ fn no_gain(caller: Caller) -> Changes {
 /// What every wall brings along: a mount namespace, the runtime directory hidden, a domain, fewer powers for root.
 fn walled(caller: Caller, plain: &Value) -> Changes {
     let mut changes = no_gain(caller);
+    if caller == Caller::Root {
+        // Where root would change the kernel, and its own limits, by its uid alone.
+        changes.extend([
+            ("mounts./proc/sys*", Expected::Other),
+            ("mounts./proc/sys.options", is("ro")),
+            ("mounts./sys*", Expected::Other),
+            ("mounts./sys.options", is("ro")),
+        ]);
+    }
     changes.extend([
         ("namespaces.mnt", Expected::Other),
         ("mounts./run/daemonctl", Expected::Other),

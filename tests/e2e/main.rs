@@ -12,6 +12,7 @@ mod capabilities;
 mod daemonrun;
 mod death;
 mod doctor;
+mod documented;
 mod escape;
 mod examples;
 mod exits;

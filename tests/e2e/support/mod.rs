@@ -19,7 +19,7 @@ pub(crate) use home::{Home, binary, copy_program, example, testapp};
 pub(crate) use output::Output;
 pub(crate) use processes::{Proc, boot_id, kill, process, zombies};
 pub(crate) use status::{LastExit, Status};
-pub(crate) use wait::{SOON, always, wait_until};
+pub(crate) use wait::{SOON, always, poll, wait_until};
 
 /// Whether the test runs as root; says that it does not do its work otherwise.
 pub(crate) fn is_root(what: &str) -> bool {

@@ -14,7 +14,7 @@ pub(crate) fn wait_until<T>(what: &str, within: Duration, probe: impl FnMut() ->
 }
 
 /// The same for those that must not fail: the error is what was seen last.
-pub(super) fn poll<T>(within: Duration, mut probe: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+pub(crate) fn poll<T>(within: Duration, mut probe: impl FnMut() -> Result<T, String>) -> Result<T, String> {
     let begun = Instant::now();
     let mut nap = Duration::from_millis(1);
     loop {

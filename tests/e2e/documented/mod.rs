@@ -1,0 +1,103 @@
+//! What README and docs show is what happens.
+//!
+//! Every block marked `console` is played in a shell, in the order of its document: what follows `$ ` is typed, what
+//! follows that is what must come back. Numbers, times and sizes may be others (`page` says which), and a lone `…` stands
+//! for any lines. A pid that was shown may be typed again: it is the one that was seen then. A block below a comment
+//! `<!-- not played: WHY -->` is left out, and one below `<!-- as root -->` is, unless root plays; what a comment
+//! `<!-- first: COMMAND -->` says is done before.
+
+mod page;
+mod shell;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Home, is_root};
+use page::{Block, Terms};
+use shell::Shell;
+
+/// The documents, by their names below the repository.
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let below = |dir: &str| {
+        let entries = fs::read_dir(root.join(dir)).unwrap_or_else(|error| panic!("{dir}: {error}"));
+        let paths =
+            entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
+        paths.collect::<Vec<_>>()
+    };
+    let mut all = [below(""), below("docs"), below("examples")].concat();
+    all.sort();
+    all
+}
+
+fn blocks(path: &Path) -> Vec<Block> {
+    page::blocks(&fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// Plays one document.
+fn play(name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let mut shell = Shell::new();
+    let mut played = 0;
+    for block in blocks(&path) {
+        match &block.terms {
+            Terms::Everywhere => {}
+            Terms::NotPlayed => continue,
+            Terms::AsRoot if is_root(&format!("{name}:{}", block.line)) => {}
+            Terms::AsRoot => continue,
+        }
+        block.first.iter().for_each(|line| shell.prepare(line));
+        for step in &block.steps {
+            shell.play(step, name);
+        }
+        played += 1;
+    }
+    assert!(played > 0, "nothing of {name} is played");
+}
+
+/// One story for each document, so that they are told side by side, and a list of them.
+macro_rules! played {
+    ($($story:ident: $name:literal,)*) => {
+        const PLAYED: &[&str] = &[$($name),*];
+        $(
+            #[test]
+            fn $story() {
+                play($name);
+            }
+        )*
+    };
+}
+
+played! {
+    readme: "README.md",
+    architecture: "docs/architecture.md",
+    limits: "docs/limits.md",
+    sandboxing: "docs/sandboxing.md",
+}
+
+/// Every block marked `toml` is a whole configuration of an app.
+#[test]
+fn every_configuration_that_is_shown_is_valid() {
+    let home = Home::new();
+    let mut shown = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for block in text.split("\n```toml\n").skip(1) {
+            home.app("app").run_script("exec sleep 60").file("conf.toml", block.split("\n```").next().unwrap());
+            let output = home.ctl(["--dry-run", "start", "app"]);
+            assert_eq!(output.code(), 0, "{}:\n{block}\n{output}", path.display());
+            shown += 1;
+        }
+    }
+    assert!(shown > 0);
+}
+
+#[test]
+fn no_document_is_left_out() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in documents() {
+        let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        let has_something_to_play = blocks(&path).iter().any(|block| block.terms != Terms::NotPlayed);
+        assert_eq!(PLAYED.contains(&name.as_str()), has_something_to_play, "{name}");
+    }
+}

@@ -71,8 +71,10 @@ macro_rules! played {
 played! {
     readme: "README.md",
     architecture: "docs/architecture.md",
+    exit_codes: "docs/exit-codes.md",
     limits: "docs/limits.md",
     sandboxing: "docs/sandboxing.md",
+    troubleshooting: "docs/troubleshooting.md",
 }
 
 /// Every block marked `toml` is a whole configuration of an app.

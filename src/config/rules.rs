@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::values::SandboxType;
 use super::{Options, Problem};
 
 /// Options that ask for walls, which a sandbox must build.
@@ -44,17 +45,45 @@ pub(super) fn imply_sandbox(values: &mut BTreeMap<&'static str, Value>) -> Resul
 }
 
 /// What is allowed and does not do what it seems to.
-pub(super) fn doubtful(options: &Options) -> Option<Problem> {
+pub(super) fn doubtful(options: &Options) -> Vec<Problem> {
+    let mut found = Vec::new();
     let (first, most) = (options.process.restart_delay, options.process.restart_delay_max);
-    let message = format!("{first} is longer than process.restart_delay_max, so every restart waits {most}");
-    (first > most).then(|| Problem::new(message).about("process.restart_delay"))
+    if first > most {
+        let message = format!("{first} is longer than process.restart_delay_max, so every restart waits {most}");
+        found.push(Problem::new(message).about("process.restart_delay"));
+    }
+    let sandbox = &options.sandbox;
+    let has_walls = sandbox.private_tmp
+        || sandbox.private_dev
+        || sandbox.no_network
+        || sandbox.seccomp
+        || sandbox.seccomp_profile.is_some()
+        || !sandbox.readonly_paths.0.is_empty();
+    if sandbox.kind == SandboxType::Unshare && !has_walls {
+        let message = "unshare by itself separates nothing: add private_tmp, private_dev, no_network, readonly_paths \
+                       or seccomp";
+        found.push(Problem::new(message).about("sandbox.type"));
+    }
+    found
+}
+
+/// Limits that nothing could live with; whoever writes 0 mostly means none.
+fn hopeless(options: &Options) -> impl Iterator<Item = (Problem, Vec<&'static str>)> {
+    let limits = &options.limits;
+    let zero = [
+        (limits.timeout.is_some_and(|limit| limit.0.is_zero()), "limits.timeout", "the app would be stopped at once"),
+        (limits.file_limit == Some(0), "limits.file_limit", "no program could be executed"),
+    ];
+    zero.into_iter()
+        .filter(|(is, ..)| *is)
+        .map(|(_, key, why)| (Problem::new(format!("with 0 {why}: leave it out for no limit")).about(key), vec![key]))
 }
 
 /// Options that cannot be meant together, each with the names of those that contradict each other.
 pub(super) fn contradictions(options: &Options) -> Vec<(Problem, Vec<&'static str>)> {
     let (security, sandbox) = (&options.security, &options.sandbox);
     let (drop, keep) = ("security.capabilities_drop", "security.capabilities_keep");
-    let mut found = Vec::new();
+    let mut found: Vec<_> = hopeless(options).collect();
     for name in security.capabilities_keep.0.iter().filter(|name| security.capabilities_drop.0.contains(name)) {
         let message = format!("{name} is to be dropped and to be kept: name it once");
         found.push((Problem::new(message).about(drop), vec![drop, keep]));

@@ -379,6 +379,20 @@ fn a_backoff_that_cannot_grow_is_a_warning() {
 }
 
 #[test]
+fn walls_without_a_wall_are_a_warning() {
+    let home = Home::new().config("[sandbox]\ntype = \"unshare\"\n");
+    insta::assert_snapshot!(Problems(home.resolve().unwrap().warnings), @"sandbox.type: unshare by itself separates nothing: add private_tmp, private_dev, no_network, readonly_paths or seccomp");
+    let home = Home::new().config("[sandbox]\ntype = \"unshare\"\nno_network = true\n");
+    assert_eq!(home.resolve().unwrap().warnings, []);
+}
+
+#[test]
+fn a_limit_of_nothing_is_no_limit_that_could_be_meant() {
+    let home = Home::new().config("[limits]\ntimeout = 0\nfile_limit = 0\n");
+    insta::assert_snapshot!(home.wrong());
+}
+
+#[test]
 fn the_global_file_holds_settings_of_daemonctl_itself() {
     let home = Home::new().global("[daemonctl]\nlog_level = \"debug\"\nop_timeout = 5\n\n[process]\nrestrat = 1\n");
     let file = home.dir.path().join("conf.toml");

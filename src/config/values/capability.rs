@@ -21,6 +21,7 @@ pub(super) fn canonical(text: &str) -> Result<String, ValueError> {
     }
     let known: Vec<String> = caps::all().iter().map(|capability| capability.to_string().to_ascii_lowercase()).collect();
     let hint = match nearest(&full, known.iter().map(String::as_str)) {
+        _ if text.eq_ignore_ascii_case("none") => "leave the option out, or its list empty".to_owned(),
         Some(near) => format!("did you mean {near}?"),
         None => "use names such as cap_net_raw, with or without cap_, or all; capabilities(7) lists them".to_owned(),
     };
@@ -50,6 +51,7 @@ mod tests {
             wrong("everything"),
             r#""everything" is not a capability: use names such as cap_net_raw, with or without cap_, or all; capabilities(7) lists them"#
         );
+        assert_eq!(wrong("none"), r#""none" is not a capability: leave the option out, or its list empty"#);
         assert!(canonical("").is_err());
     }
 }

@@ -277,9 +277,10 @@ fn fork_setsid(count: c_int) {
         let middle = fork();
         if middle == 0 {
             set_session();
+            // Before there is a process that nobody waits for: it ignores the signal from its first moment.
+            ignore(&[libc::SIGTERM]);
             if fork() == 0 {
                 set_session();
-                ignore(&[libc::SIGTERM]);
                 wait_for_ever();
             }
             // SAFETY: leaves without running anything of the parent's.

@@ -20,6 +20,7 @@ mod usage;
 mod viewer;
 
 mod doctor;
+mod init;
 mod kill;
 mod list;
 mod logs;
@@ -97,7 +98,7 @@ const COMMANDS: &[Entry] = &[
     later("health"),
     later("why"),
     later("events"),
-    later("init"),
+    verb::<init::Init>(),
     later("upgrade"),
     later("completions"),
     later("man"),

@@ -50,4 +50,4 @@ pub mod walls;
 pub use forward::Forward;
 pub use report::Report;
 pub use run::main;
-pub use spawn::{Gate, LaunchSpec, NotSpawned, spawn};
+pub use spawn::{Gate, LaunchSpec, NotSpawned, quoted, spawn};

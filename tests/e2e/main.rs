@@ -22,6 +22,7 @@ mod foreground;
 mod health;
 mod hooks_env;
 mod idle;
+mod init;
 mod inside;
 mod launch_errors;
 mod lifecycle;

@@ -19,6 +19,7 @@ mod text;
 mod usage;
 mod viewer;
 
+mod completions;
 mod doctor;
 mod init;
 mod kill;
@@ -100,7 +101,7 @@ const COMMANDS: &[Entry] = &[
     later("events"),
     verb::<init::Init>(),
     later("upgrade"),
-    later("completions"),
+    verb::<completions::Completions>(),
     later("man"),
 ];
 
@@ -148,6 +149,9 @@ fn top() -> Command {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(answered) = completions::answer(&args) {
+        return answered;
+    }
     let no_color = globals::colorless(&env) || args.iter().any(|arg| arg == "--no-color");
     let mut grammar = top().color(if no_color { ColorChoice::Never } else { ColorChoice::Auto });
     let matches = match grammar.try_get_matches_from_mut(&args) {

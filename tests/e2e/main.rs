@@ -9,6 +9,7 @@
 mod support;
 
 mod capabilities;
+mod completions;
 mod daemonrun;
 mod death;
 mod doctor;

@@ -25,6 +25,7 @@ mod init;
 mod kill;
 mod list;
 mod logs;
+mod man;
 mod options;
 mod reload;
 mod restart;
@@ -102,7 +103,7 @@ const COMMANDS: &[Entry] = &[
     verb::<init::Init>(),
     later("upgrade"),
     verb::<completions::Completions>(),
-    later("man"),
+    verb::<man::Man>(),
 ];
 
 const ABOUT: &str = "Runs the apps found under one directory as supervised daemons.";

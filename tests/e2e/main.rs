@@ -29,6 +29,7 @@ mod launch_errors;
 mod lifecycle;
 mod limits;
 mod logs;
+mod manual;
 mod messages;
 mod races;
 mod restarts;

@@ -19,8 +19,7 @@
 
 mod daemon;
 mod kin;
-#[cfg(test)]
-mod manual;
+pub mod manual;
 mod parent;
 mod pidfile;
 mod terminal;

@@ -230,7 +230,7 @@ fn collect(dir: &Path, count: usize) {
             let target = Target {
                 path: dir.join(number.to_string()).join("app.log"),
                 rules,
-                mirror: None,
+                mirrors: Vec::new(),
                 tell: Box::new(move |news| panic!("{news:?} {}", ended.is_closed())),
             };
             let app = format!("app{number}").parse().expect("a name");

@@ -1,7 +1,8 @@
 //! Where output and events go, and reading them back.
 //!
 //! Writing: [`tap`] moves output from a pipe to a file, [`events`] writes the event log, [`rotate`] makes archives of either
-//! and removes them, [`terminal`] shows output where `run` was typed.
+//! and removes them; [`terminal`] shows output where `run` was typed, [`syslog`] sends it to the system log: each a
+//! [`mirror`] of a stream.
 //!
 //! Reading: the files hold exactly what the app wrote, so everything shown around a line is added here. [`whole`] is a
 //! log with its archives, in which places are found without reading what lies between; [`scan`] goes from line to line,
@@ -17,11 +18,13 @@ pub mod filter;
 pub mod follow;
 pub mod level;
 pub mod merge;
+pub mod mirror;
 pub mod moment;
 pub mod read;
 pub mod rotate;
 pub mod scan;
 pub mod stamps;
+pub mod syslog;
 pub mod tap;
 pub mod terminal;
 pub mod times;

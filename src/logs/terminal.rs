@@ -103,9 +103,8 @@ fn prefix(label: &str, colour: bool) -> String {
     }
 }
 
-impl Mirror {
-    /// Shows a piece of output.
-    pub fn show(&mut self, piece: &[u8]) {
+impl super::mirror::Mirror for Mirror {
+    fn show(&mut self, piece: &[u8]) {
         match &self.prefix {
             None => self.send(piece.to_vec()),
             Some(prefix) => {
@@ -129,7 +128,9 @@ impl Mirror {
             }
         }
     }
+}
 
+impl Mirror {
     fn send(&self, bytes: Vec<u8>) {
         if let Err(TrySendError::Full(Piece::Output(_, bytes))) = self.queue.try_send(Piece::Output(self.stream, bytes))
         {
@@ -141,7 +142,7 @@ impl Mirror {
 impl Drop for Mirror {
     fn drop(&mut self) {
         if !self.partial.is_empty() {
-            self.show(b"\n"); // The last line, which had no end.
+            super::mirror::Mirror::show(self, b"\n"); // The last line, which had no end.
         }
     }
 }

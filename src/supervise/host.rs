@@ -25,6 +25,7 @@ use super::record::Supervisor;
 use super::runtime::RootDir;
 use crate::app::Root;
 use crate::launch::Gate;
+use crate::logs::syslog::Speaker;
 use crate::logs::terminal::Terminal;
 
 /// Everything a supervisor holds.
@@ -78,6 +79,8 @@ pub struct Held {
     pub gate: Option<Gate>,
     /// The read ends of its output pipes.
     pub pipes: Option<(OwnedFd, OwnedFd)>,
+    /// Its name in syslog, where that is told of it.
+    pub speaker: Option<Speaker>,
     /// Why some of its output is being dropped, for each stream.
     pub dropping: HashMap<Stream, String>,
 }

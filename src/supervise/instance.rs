@@ -69,6 +69,9 @@ pub struct Instance {
     /// How these are rotated.
     #[serde(default)]
     pub rotation: Rules,
+    /// Whether its output and events go to syslog as well.
+    #[serde(default)]
+    pub syslog: bool,
     /// Least severity of events that are written.
     pub level: Level,
     /// Its pid file.
@@ -181,6 +184,7 @@ impl Instance {
                 max_age: options.logging.max_age.map(|age| age.0),
                 max_count: options.logging.max_count.map(u64::from),
             },
+            syslog: options.logging.syslog,
             level,
             pidfile,
             forward: Forward::of(options),

@@ -18,6 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::host::Host;
 use super::instance::Instance;
 use crate::config::values::Level;
+use crate::logs::mirror::Mirror;
+use crate::logs::syslog::{self, Speaker, Syslog};
 use crate::logs::tap::{self, News, Target};
 
 /// The collector of output, and the channel that it tells its news by.
@@ -25,19 +27,29 @@ pub struct Output {
     collector: RefCell<Option<Addr<LogCollector>>>,
     news: UnboundedSender<Word>,
     told: RefCell<Option<UnboundedReceiver<Word>>>,
+    /// The way to the system log.
+    pub syslog: Syslog,
+    /// Why that cannot be reached.
+    out_of_reach: RefCell<Option<String>>,
 }
 
-/// News of one stream of an app.
-struct Word {
-    app: AppName,
-    stream: Stream,
-    news: News,
+/// What is told by the threads that move output.
+enum Word {
+    /// News of one stream of an app.
+    Log { app: AppName, stream: Stream, news: News },
+    /// News of the system log.
+    Syslog(syslog::News),
 }
 
 impl Default for Output {
     fn default() -> Self {
         let (news, told) = unbounded_channel();
-        Self { collector: RefCell::new(None), news, told: RefCell::new(Some(told)) }
+        let of_syslog = news.clone();
+        // Nobody listens any more at the very end.
+        let tell = Box::new(move |news| drop(of_syslog.send(Word::Syslog(news))));
+        let syslog = Syslog::new(syslog::SOCKET.into(), tell);
+        let (collector, told) = (RefCell::new(None), RefCell::new(Some(told)));
+        Self { collector, news, told, syslog, out_of_reach: RefCell::new(None) }
     }
 }
 
@@ -56,8 +68,30 @@ impl Host {
     pub async fn hear_of_output(self: Rc<Self>) {
         let told = self.output.told.borrow_mut().take();
         let Some(mut told) = told else { return };
-        while let Some(Word { app, stream, news }) = told.recv().await {
-            self.heard(&app, stream, news);
+        while let Some(word) = told.recv().await {
+            match word {
+                Word::Log { app, stream, news } => self.heard(&app, stream, news),
+                Word::Syslog(news) => self.heard_of_syslog(&news),
+            }
+        }
+    }
+
+    fn heard_of_syslog(&self, news: &syslog::News) {
+        let (level, text) = match news {
+            syslog::News::Waiting { why } => {
+                (Level::Warn, format!("syslog cannot be reached at {}, messages wait: {why}", syslog::SOCKET))
+            }
+            syslog::News::Dropping => (Level::Error, "messages for syslog are being dropped: too many wait".to_owned()),
+            syslog::News::Reached { dropped: 0 } => (Level::Info, "syslog is reached again".to_owned()),
+            syslog::News::Reached { dropped } => {
+                (Level::Error, format!("syslog is reached again; {dropped} messages for it were dropped"))
+            }
+        };
+        let well = matches!(news, syslog::News::Reached { .. });
+        self.output.out_of_reach.replace((!well).then(|| text.clone()));
+        let speaks = |name: &AppName| self.with(name, |held| held.lock.is_some() && held.speaker.is_some());
+        for app in self.names().iter().filter(|name| speaks(name)) {
+            self.note_event(app, level, &text);
         }
     }
 
@@ -81,14 +115,26 @@ impl Host {
         self.note_event(app, Level::Error, &text);
     }
 
+    /// Waits for what can still be sent, but not for ever. What cannot is an event.
+    pub async fn finish_output(&self) {
+        let lost = self.output.syslog.finish().await;
+        let text = format!("{lost} messages for syslog were not sent before the supervisor left");
+        for app in self.names().iter().filter(|name| lost > 0 && self.with(name, |held| held.speaker.is_some())) {
+            self.note_event(app, Level::Error, &text);
+        }
+    }
+
     /// Has the app's pipes collected. Returns what a person should know about its log files.
     pub fn attach(&self, app: &AppName) -> Vec<String> {
         let mut warnings = Vec::new();
         let Some(collector) = self.collector() else { return warnings };
-        let (pipes, instance) = self.with(app, |held| {
+        let (pipes, instance, speaker) = self.with(app, |held| {
             held.dropping.clear();
+            held.speaker = held.instance.as_ref().filter(|one| one.syslog).map(|one| Speaker::new(&one.label));
+            let process = held.process.as_ref().map(|process| process.child.pid);
+            held.speaker.iter().zip(process).for_each(|(speaker, pid)| speaker.set_pid(pid));
             let pipes = held.pipes.as_ref().map(|(out, err)| (out.try_clone(), err.try_clone()));
-            (pipes, held.instance.clone())
+            (pipes, held.instance.clone(), held.speaker.clone())
         });
         let (Some((out, err)), Some(instance)) = (pipes, instance) else { return warnings };
         for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
@@ -104,13 +150,20 @@ impl Host {
                 warnings.push(lost(path, &error));
             }
             let (news, name) = (self.output.news.clone(), app.clone());
+            let mut mirrors: Vec<Box<dyn Mirror>> = Vec::new();
+            if let Some(terminal) = &self.terminal {
+                mirrors.push(Box::new(terminal.mirror(&instance.label, stream)));
+            }
+            if let Some(speaker) = &speaker {
+                mirrors.push(Box::new(syslog::Lines::new(self.output.syslog.clone(), speaker.clone(), stream)));
+            }
             let target = Target {
                 path: path.to_owned(),
                 rules: instance.rotation,
-                mirror: self.terminal.as_ref().map(|terminal| terminal.mirror(&instance.label, stream)),
+                mirrors,
                 tell: Box::new(move |told| {
                     // Nobody listens any more at the very end.
-                    let _ = news.send(Word { app: name.clone(), stream, news: told });
+                    let _ = news.send(Word::Log { app: name.clone(), stream, news: told });
                 }),
             };
             collector.do_send(Attach { app: app.clone(), stream, make: Box::new(move || tap::open(pipe, target)) });
@@ -120,7 +173,8 @@ impl Host {
 
     /// What a person who asks for an app's status should know of its output.
     pub fn output_note(&self, app: &AppName) -> Option<String> {
-        self.with(app, |held| held.dropping.values().min().cloned())
+        let (dropping, speaks) = self.with(app, |held| (held.dropping.values().min().cloned(), held.speaker.is_some()));
+        dropping.or_else(|| self.output.out_of_reach.borrow().clone().filter(|_| speaks))
     }
 }
 

@@ -52,6 +52,8 @@ impl Host {
     pub fn note_event(&self, app: &AppName, level: Level, text: &str) {
         let told = self.with(app, |held| {
             let instance = held.instance.as_ref()?;
+            let speaker = held.speaker.clone().filter(|_| instance.syslog && level >= instance.level);
+            speaker.iter().for_each(|speaker| self.output.syslog.event(speaker, level, text));
             Some((instance.events.clone(), instance.rotation, instance.level, instance.label.clone()))
         });
         // Without a configuration that could be read, the events go where they go by default.

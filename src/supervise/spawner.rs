@@ -288,6 +288,7 @@ fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched,
             instance.limits.clone_from(&gate.held);
         }
         held.process = Some(Process { ours: true, ..Process::new(child, Some(pidfd)) });
+        held.speaker.iter().for_each(|speaker| speaker.set_pid(pid));
         held.gate = Some(gate);
     });
     Ok(Launched { child, policy, warnings, reconfigured })

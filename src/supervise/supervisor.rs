@@ -331,6 +331,7 @@ async fn run(
     let _ = std::fs::remove_file(mark);
     let code = ending.code.unwrap_or(0);
     host.finish(code);
+    host.finish_output().await;
     if let Some(terminal) = &host.terminal {
         terminal.finish().await;
     }

@@ -37,4 +37,5 @@ mod rotation;
 mod seccomp;
 mod servers;
 mod speed;
+mod syslog;
 mod walls;

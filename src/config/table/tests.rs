@@ -194,10 +194,10 @@ fn what_is_not_built_is_in_the_table_and_refused() {
     }
     assert_eq!(unsupported(&Options::default()), []);
     let mut options = Options::default();
-    options.logging.syslog = true;
+    options.daemon.foreground = true;
     options.security.no_new_privs = Some(false);
     options.logging.collector = crate::config::values::Collector::Builtin;
-    assert_eq!(unsupported(&options), [("logging.syslog".to_owned(), "true".to_owned())]);
+    assert_eq!(unsupported(&options), [("daemon.foreground".to_owned(), "true".to_owned())]);
 }
 
 #[test]

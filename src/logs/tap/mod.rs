@@ -30,8 +30,8 @@ use tokio::net::unix::pipe::Receiver;
 
 use self::file::LogFile;
 use self::pipe::Width;
+use super::mirror::Mirror;
 use super::rotate::Rules;
-use super::terminal::Mirror;
 
 pub use self::file::prepare;
 
@@ -71,8 +71,8 @@ pub struct Target {
     pub path: PathBuf,
     /// Its rotation.
     pub rules: Rules,
-    /// A terminal that shows it as well.
-    pub mirror: Option<Mirror>,
+    /// Where it is shown as well.
+    pub mirrors: Vec<Box<dyn Mirror>>,
     /// Who hears the news.
     pub tell: Box<dyn Fn(News) + Send>,
 }
@@ -81,7 +81,7 @@ struct PipeTap {
     pipe: OwnedFd,
     width: Width,
     log: Rc<RefCell<LogFile>>,
-    mirror: Option<Mirror>,
+    mirrors: Vec<Box<dyn Mirror>>,
     tell: Box<dyn Fn(News) + Send>,
     dropped: Option<Dropped>,
     /// Bytes that have been taken from the pipe, and could not be written.
@@ -115,7 +115,7 @@ pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
         pipe,
         width,
         log,
-        mirror: target.mirror,
+        mirrors: target.mirrors,
         tell: target.tell,
         dropped: None,
         unwritten: 0,
@@ -139,8 +139,8 @@ impl Tap for PipeTap {
             Ok(moved) => {
                 self.recovered();
                 let log = self.log.borrow();
-                if let Some(mirror) = self.mirror.as_mut().filter(|_| log.is_regular()) {
-                    show_again(mirror, &log, &moved);
+                if !self.mirrors.is_empty() && log.is_regular() {
+                    show_again(&mut self.mirrors, &log, &moved);
                 }
                 drop(log);
                 Ok(self.judge(&moved))
@@ -233,7 +233,7 @@ impl PipeTap {
         if log.is_regular() && self.has_some()? {
             log.will_grow();
         }
-        let moved = match log.is_regular() || self.mirror.is_none() {
+        let moved = match log.is_regular() || self.mirrors.is_empty() {
             true => self.splice(log, most),
             // What has been written to a device cannot be read again.
             false => Err(io::ErrorKind::InvalidInput.into()),
@@ -273,8 +273,8 @@ impl PipeTap {
                 self.unwritten = bytes;
                 return Err(error);
             }
-            if let Some(mirror) = self.mirror.as_mut().filter(|_| bytes > 0 && !log.is_regular()) {
-                mirror.show(&buffer[..bytes]);
+            if bytes > 0 && !log.is_regular() {
+                show(&mut self.mirrors, &buffer[..bytes]);
             }
             Ok(bytes)
         })
@@ -293,8 +293,8 @@ impl PipeTap {
                 Err(rustix::io::Errno::AGAIN) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            if let Some(mirror) = self.mirror.as_mut().filter(|_| bytes > 0) {
-                mirror.show(&buffer[..bytes]);
+            if bytes > 0 {
+                show(&mut self.mirrors, &buffer[..bytes]);
             }
             Ok(Some(bytes))
         })?;
@@ -330,15 +330,19 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Shows a terminal what has just been written to a log.
-fn show_again(mirror: &mut Mirror, log: &LogFile, moved: &Moved) {
+fn show(mirrors: &mut [Box<dyn Mirror>], bytes: &[u8]) {
+    mirrors.iter_mut().for_each(|mirror| mirror.show(bytes));
+}
+
+/// Shows others what has just been written to a log.
+fn show_again(mirrors: &mut [Box<dyn Mirror>], log: &LogFile, moved: &Moved) {
     let shown = shared::with(|shared| {
         let buffer = shared.buffer();
         let (mut at, end) = (moved.at, moved.at + moved.bytes as u64);
         while at < end {
             let most = buffer.len().min((end - at) as usize);
             log.read_at(&mut buffer[..most], at)?;
-            mirror.show(&buffer[..most]);
+            show(mirrors, &buffer[..most]);
             at += most as u64;
         }
         Ok(())

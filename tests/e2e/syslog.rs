@@ -1,0 +1,249 @@
+//! Output and events in the system log.
+//!
+//! Each story has a /dev of its own, in a mount namespace, in which /dev/log leads to a socket of the story: whatever
+//! daemon this machine has hears nothing of it.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Home, SOON, assert_no_line_lost, binary, is_root, kill, poll, testapp, wait_until};
+
+/// What makes the /dev: that of the machine with another /dev/log.
+const DEV: &str = "\
+set -e
+mkdir -p \"$BASE/dev\"
+mount --rbind /dev \"$BASE/dev\"
+mount -t tmpfs -o mode=755 none /dev
+for node in null zero full random urandom tty; do
+    : > /dev/$node
+    mount --bind \"$BASE/dev/$node\" /dev/$node
+done
+mkdir /dev/pts /dev/shm
+ln -s /proc/self/fd /dev/fd
+ln -s \"$BASE/log\" /dev/log
+exec \"$@\"";
+
+/// The supervisor that this command starts sees that /dev; commands that follow need not.
+fn within(home: &Home, args: &[&str]) -> Command {
+    let mut command =
+        home.program(Path::new("unshare"), ["--mount", "--propagation", "private", "sh", "-c", DEV, "sh"]);
+    command.arg(binary("daemonctl")).args(args).env("BASE", home.base());
+    command
+}
+
+fn socket(home: &Home) -> PathBuf {
+    home.base().join("log")
+}
+
+/// A daemon that only listens.
+struct Daemon {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Daemon {
+    fn at(home: &Home) -> Self {
+        let path = socket(home);
+        let _ = std::fs::remove_file(&path);
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { socket, path }
+    }
+
+    /// What has come since it was asked last.
+    fn heard(&self) -> Vec<String> {
+        let mut buffer = vec![0; 70_000];
+        let mut heard = Vec::new();
+        while let Ok(length) = self.socket.recv(&mut buffer) {
+            heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        heard
+    }
+
+    /// Everything up to the first message with this text.
+    #[track_caller]
+    fn hears(&self, text: &str) -> Vec<String> {
+        let mut heard = Vec::new();
+        wait_until(&format!("syslog is told {text:?}"), SOON, || {
+            heard.extend(self.heard());
+            if heard.iter().any(|message| message.contains(text)) { Ok(()) } else { Err(heard.join("\n")) }
+        });
+        heard
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A message without its time: `<30>web[12]: text`.
+fn plain(message: &str) -> String {
+    let (priority, rest) = message.split_once('>').unwrap();
+    // Mmm dd hh:mm:ss
+    assert!(rest.as_bytes()[3] == b' ' && rest.as_bytes()[9] == b':', "{message}");
+    format!("{priority}>{}", &rest[16..])
+}
+
+#[test]
+fn output_and_events_bear_tag_pid_facility_and_severity() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let daemon = Daemon::at(&home);
+    home.app("web").run_script(
+        "echo out; echo err >&2; echo '<4>careful'; printf 'tab\\there\\033[0m\\n\\nhalf'; sleep 0.1; echo ' a line'; \
+         echo last; exit 3",
+    );
+    home.finish(within(&home, &["start", "web", "--syslog", "--group", "my web"])).ok();
+    let heard = daemon.hears("exited 3");
+    let status = home.app("web").events();
+    let pid = status.split("pid ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    let mut told: Vec<String> = heard.iter().map(|message| plain(message)).collect();
+    told.sort();
+    let mut expected = [
+        format!("<28>my_web[{pid}]: careful"),
+        format!("<27>my_web[{pid}]: err"),
+        format!("<30>my_web[{pid}]: half a line"),
+        format!("<30>my_web[{pid}]: last"),
+        format!("<30>my_web[{pid}]: out"),
+        format!("<30>my_web[{pid}]: started, pid {pid}"),
+        format!("<30>my_web[{pid}]: tab\there#033[0m"),
+    ];
+    expected.sort();
+    let (exited, others): (Vec<_>, Vec<_>) = told.into_iter().partition(|message| message.contains("exited 3"));
+    assert_eq!(others, expected);
+    assert!(exited[0].starts_with(&format!("<28>my_web[{pid}]: exited 3 after")), "{exited:?}");
+    // The files are what they always are.
+    assert!(home.app("web").log().starts_with("out\n<4>careful\n"));
+}
+
+/// The numbers of `line N` among messages.
+fn numbers(heard: &[String]) -> Vec<u64> {
+    heard.iter().filter_map(|message| message.rsplit_once(": line ")?.1.parse().ok()).collect()
+}
+
+#[test]
+fn a_daemon_that_is_restarted_misses_nothing() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    // First there is none.
+    let app = home
+        .app("web")
+        .run_script("n=0; while [ $n -lt 400 ]; do n=$((n + 1)); echo \"line $n\"; sleep 0.005; done; exec sleep 60");
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    app.wait_for_output("line 50\n");
+    let daemon = Daemon::at(&home);
+    let mut heard = daemon.hears(": line 100");
+    heard.extend(daemon.heard());
+    drop(daemon);
+    app.wait_for_output("line 200\n");
+    let daemon = Daemon::at(&home);
+    heard.extend(daemon.hears(": line 250"));
+    // Another supervisor goes on with it.
+    let (supervisor, _) = home.pair("web");
+    kill(supervisor.pid, Signal::SIGKILL);
+    heard.extend(daemon.hears(": line 400"));
+    let numbers = numbers(&heard);
+    let mut lines: Vec<u64> = numbers.clone();
+    lines.dedup();
+    assert_eq!(lines, numbers, "none twice");
+    // What waited in the supervisor that was killed is in the file only.
+    let missing: Vec<u64> = (1..=400).filter(|number| !numbers.contains(number)).collect();
+    assert!(missing.iter().all(|number| (250..400).contains(number)) && missing.len() < 60, "{missing:?}");
+}
+
+#[test]
+fn a_daemon_that_does_not_read_holds_up_nobody_and_what_is_dropped_is_counted() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let daemon = Daemon::at(&home);
+    let app = home.app("web").run_script(&format!("{} lines 60000 0; exec sleep 60", testapp().display()));
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    // It reads nothing, and the file is complete.
+    app.wait_for_output("end 60000\n");
+    assert_no_line_lost(&app.log());
+    let heard = daemon.hears("messages for it were dropped");
+    let dropped: usize = heard
+        .iter()
+        .filter_map(|message| message.split("reached again; ").nth(1)?.split(' ').next()?.parse::<usize>().ok())
+        .sum();
+    let lines = heard.iter().filter(|message| message.contains(": line ")).count();
+    assert!(dropped > 0 && lines + dropped >= 60_000, "{lines} came, {dropped} were dropped");
+    assert!(app.events().contains("messages for syslog are being dropped: too many wait"), "{}", app.events());
+}
+
+#[test]
+fn what_could_not_be_sent_at_the_end_is_told() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").run_script("echo hello; exit 0");
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    app.wait_for_text("logs/web.run", "3 messages for syslog were not sent before the supervisor left");
+}
+
+#[test]
+fn that_there_is_no_daemon_is_told() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").run_script("echo hello; exec sleep 60");
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    app.wait_for("a note", |status| {
+        status.note.as_deref().is_some_and(|note| note.contains("syslog cannot be reached at /dev/log"))
+    });
+    let daemon = Daemon::at(&home);
+    daemon.hears("hello");
+    app.wait_for("no note", |status| status.note.is_none());
+    assert!(app.events().contains("syslog is reached again"), "{}", app.events());
+}
+
+/// A process that is killed when the story ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_real_daemon_writes_what_it_is_told() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let messages = home.base().join("messages");
+    // It follows the link of /dev/log to the place of its socket.
+    let mut command = home.program(
+        Path::new("unshare"),
+        ["--mount", "--propagation", "private", "sh", "-c", DEV, "sh", "busybox", "syslogd", "-n", "-O"],
+    );
+    command.arg(&messages).env("BASE", home.base()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _daemon = Killed(command.spawn().unwrap());
+    wait_until("it listens", SOON, || if socket(&home).exists() { Ok(()) } else { Err(String::new()) });
+    home.app("web").run_script("echo hello; echo '<2>on fire'; exec sleep 60");
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    let read = || std::fs::read_to_string(&messages).unwrap_or_default();
+    wait_until("it has written", SOON, || if read().contains("on fire") { Ok(()) } else { Err(read()) });
+    let pid = home.status("web").pid.unwrap();
+    assert!(read().contains(&format!("daemon.info web[{pid}]: hello")), "{}", read());
+    assert!(read().contains(&format!("daemon.crit web[{pid}]: on fire")), "{}", read());
+    home.ctl(["stop", "web"]).ok();
+    let stopped = poll(Duration::from_secs(10), || if read().contains("as asked") { Ok(()) } else { Err(read()) });
+    stopped.unwrap_or_else(|read| panic!("the last words of a supervisor are missing: {read}"));
+}

@@ -1,6 +1,7 @@
 //! A process supervisor for plain directories.
 //!
-//! The map. Imports go one way: `cli → supervise, doctor → control, logs, observe, launch → config, app → daemonctl_actors`.
+//! The map. Imports go one way: `cli → supervise, doctor → control, logs, observe, launch → config, app → daemonctl_actors`,
+//! and `teelog → logs, launch, config`.
 //!
 //! - [`app`]: the apps root, names, and what an app's directory contains.
 //! - [`config`]: the options of an app, each declared once, and the layers their values come from.
@@ -11,6 +12,7 @@
 //! - [`observe`]: what /proc tells, and tracing.
 //! - [`cgroup`]: control groups: where they can be made, what is written into them, what they tell.
 //! - [`doctor`]: what this host can enforce, found out by trying.
+//! - [`teelog`]: the log writer as a program of its own: a stream, or a command's output, to rotated logs.
 //! - [`cli`]: one file a command; the only place that prints or chooses an exit code.
 //!
 //! The supervision tree itself, which knows no file, flag or socket, is the crate `daemonctl-actors`.
@@ -25,3 +27,4 @@ pub mod launch;
 pub mod logs;
 pub mod observe;
 pub mod supervise;
+pub mod teelog;

@@ -1,5 +1,5 @@
-//! One program under four names: the launcher, the keeper and the supervisor are entered by argv[0], before anything
-//! else is done, because they must be small and quick; every other name is the command line.
+//! One program under five names: the launcher, the log writer, the keeper and the supervisor are entered by argv[0],
+//! before anything else is done, because they must be small and quick; every other name is the command line.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,6 +10,9 @@ fn main() -> ExitCode {
     let name = Path::new(&name).file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     if name == "daemonrun" {
         return daemonctl::launch::main(arguments);
+    }
+    if name == "teelog" {
+        return daemonctl::teelog::main(arguments);
     }
     match daemonctl::supervise::entered(&name) {
         Some(entered) => entered(arguments),

@@ -38,4 +38,5 @@ mod seccomp;
 mod servers;
 mod speed;
 mod syslog;
+mod teelog;
 mod walls;

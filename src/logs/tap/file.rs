@@ -21,7 +21,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Makes sure that a log file can be written.
 pub fn prepare(path: &Path) -> io::Result<()> {
-    open(path, None).map(|_| ())
+    open(path, None, false).map(|_| ())
 }
 
 /// Whom a file belongs to, and who may read it.
@@ -69,9 +69,9 @@ impl Owners {
     }
 }
 
-/// Opens a log file, and makes it and its directories where they are missing, like those that were there before. Not
-/// with O_APPEND, which splice(2) refuses.
-fn open(path: &Path, before: Option<Owners>) -> io::Result<File> {
+/// Opens a log file, and makes it and its directories where they are missing, like those that were there before. With
+/// O_APPEND, which splice(2) refuses, only where that is asked for.
+fn open(path: &Path, before: Option<Owners>, appends: bool) -> io::Result<File> {
     if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
         std::fs::create_dir_all(dir)?;
         if let Some(before) = before {
@@ -80,7 +80,7 @@ fn open(path: &Path, before: Option<Owners>) -> io::Result<File> {
     }
     let mut options = OpenOptions::new();
     // Non-blocking, or a FIFO in the file's place would hold the log thread for ever.
-    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    options.read(true).write(true).append(appends).create(true).truncate(false).mode(0o640);
     let Some(before) = before else { return open_through_own_links(&mut options, libc::O_NONBLOCK, path) };
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
@@ -123,9 +123,11 @@ enum Times {
 
 /// A log.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     rules: Rules,
+    /// Whether the kernel finds the end for each write (O_APPEND).
+    appends: bool,
     opened: Option<Opened>,
     size: u64,
     times: Times,
@@ -141,9 +143,19 @@ pub(super) struct LogFile {
 impl LogFile {
     /// The log at this path. It is opened when there is something to write, or some of its archives may have to go.
     pub(super) fn new(path: &Path, rules: Rules) -> Self {
+        Self::begin(path, rules, false)
+    }
+
+    /// The same for whoever shares the log with other processes, which write to its end as well. It is not spliced to.
+    pub(crate) fn shared(path: &Path, rules: Rules) -> Self {
+        Self::begin(path, rules, true)
+    }
+
+    fn begin(path: &Path, rules: Rules, appends: bool) -> Self {
         let mut log = Self {
             path: path.to_owned(),
             rules,
+            appends,
             opened: None,
             size: 0,
             times: Times::Closed,
@@ -165,7 +177,7 @@ impl LogFile {
     }
 
     /// Opens the file anew if its name has come to mean another file, or none; finds out how long it is.
-    pub(super) fn follow_its_name(&mut self) -> io::Result<()> {
+    pub(crate) fn follow_its_name(&mut self) -> io::Result<()> {
         let named = std::fs::metadata(&self.path).ok();
         if let (Some(meta), Some(opened)) = (&named, &mut self.opened)
             && (meta.dev(), meta.ino()) == opened.id
@@ -178,7 +190,7 @@ impl LogFile {
             return Ok(());
         }
         let before = self.opened.as_ref().and_then(|opened| opened.owners);
-        match open(&self.path, before).and_then(|file| Opened::new(&self.path, file)) {
+        match open(&self.path, before, self.appends).and_then(|file| Opened::new(&self.path, file)) {
             Ok(opened) => self.use_file(opened),
             // Rather the file that has lost its name than none.
             Err(error) => match &self.opened {
@@ -205,30 +217,30 @@ impl LogFile {
     }
 
     /// Whether it is a file in the narrow sense.
-    pub(super) fn is_regular(&self) -> bool {
+    pub(crate) fn is_regular(&self) -> bool {
         self.opened.as_ref().is_some_and(|opened| opened.regular)
     }
 
     /// How long it is.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
     /// Whether it ends with a line, or is empty.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         let mut last = [0];
         let Some(at) = self.size.checked_sub(1) else { return true };
         self.file().and_then(|file| file.read_exact_at(&mut last, at)).is_ok() && last == *b"\n"
     }
 
     /// The limit of its size, where it has one that can be kept now.
-    pub(super) fn limit(&self) -> Option<Limit> {
+    pub(crate) fn limit(&self) -> Option<Limit> {
         let sulks = self.sulks.is_some_and(|until| Instant::now() < until);
         self.rules.limit().filter(|_| self.is_regular() && !sulks)
     }
 
     /// Notes when the bytes come that will be at its end. If they do not come, the next that do have another time.
-    pub(super) fn will_grow(&mut self) {
+    pub(crate) fn will_grow(&mut self) {
         match self.note_time() {
             Ok(()) => {}
             // There may be room again later. What is written until then, if anything can be, goes without a time of its own.
@@ -241,7 +253,7 @@ impl LogFile {
     }
 
     /// Takes note that so many bytes have come to its end.
-    pub(super) fn grown(&mut self, bytes: usize) {
+    pub(crate) fn grown(&mut self, bytes: usize) {
         if self.is_regular() {
             self.size += bytes as u64;
         }
@@ -277,13 +289,22 @@ impl LogFile {
         }
     }
 
+    /// Writes a part of these bytes to its end, and returns how many.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let opened = self.opened()?;
+        match opened.regular {
+            true => opened.file.write_at(bytes, self.size),
+            false => (&opened.file).write(bytes),
+        }
+    }
+
     /// Reads from it.
     pub(super) fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         self.file()?.read_exact_at(buffer, at)
     }
 
     /// Makes an archive of it and begins the next file.
-    pub(super) fn rotate(&mut self) -> io::Result<()> {
+    pub(crate) fn rotate(&mut self) -> io::Result<()> {
         let opened = self.opened()?;
         let (real, owners) = (opened.real.clone(), opened.owners);
         if let Err(error) = rotate::rotate(&real) {
@@ -291,19 +312,19 @@ impl LogFile {
             return Err(error);
         }
         (self.sulks, self.complained) = (None, false);
-        let next = open(&real, owners).and_then(|file| Opened::new(&self.path, file))?;
+        let next = open(&real, owners, self.appends).and_then(|file| Opened::new(&self.path, file))?;
         self.use_file(next);
         self.prune();
         Ok(())
     }
 
     /// Whether a rotation that failed is the first that did.
-    pub(super) fn complains(&mut self) -> bool {
+    pub(crate) fn complains(&mut self) -> bool {
         !std::mem::replace(&mut self.complained, true)
     }
 
     /// Removes the oldest archive, if the rules say that archives go at all. Whether there was one.
-    pub(super) fn makes_room(&mut self) -> bool {
+    pub(crate) fn makes_room(&mut self) -> bool {
         let rotates = self.rules.prunes() || self.rules.max_size.is_some();
         let removed = self.opened().and_then(|opened| match rotates {
             true => rotate::sacrifice(&opened.real),
@@ -313,14 +334,27 @@ impl LogFile {
     }
 
     /// After how long an archive will be too old.
-    pub(super) fn chore(&self) -> Option<Duration> {
+    pub(crate) fn chore(&self) -> Option<Duration> {
         self.expiry.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// Removes archives that are too old by now.
-    pub(super) fn tidy(&mut self) {
+    pub(crate) fn tidy(&mut self) {
         if self.expiry.is_some_and(|at| at <= Instant::now()) {
             self.prune();
+        }
+    }
+
+    /// Waits until the archives that have to go are gone: for a process that is about to end, and would take the
+    /// thread that removes them with it.
+    pub(crate) fn finish(&mut self) {
+        for last_look in [true, false] {
+            if let Some(sweeper) = self.sweeper.take() {
+                let _ = sweeper.join();
+            }
+            if last_look {
+                self.prune();
+            }
         }
     }
 

@@ -28,11 +28,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{SpliceFlags, splice, tee};
 use tokio::net::unix::pipe::Receiver;
 
-use self::file::LogFile;
 use self::pipe::Width;
 use super::mirror::Mirror;
 use super::rotate::Rules;
 
+pub(crate) use self::file::LogFile;
 pub use self::file::prepare;
 
 /// What a pipe holds by default, and the most that is looked at or copied at once.
@@ -326,7 +326,7 @@ impl Drop for PipeTap {
 }
 
 /// Whether a disk, or somebody's share of it, is full.
-fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

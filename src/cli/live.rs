@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::mem::take;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::CliError;
@@ -32,6 +33,8 @@ struct Lines {
     time: Option<u64>,
     /// Whether that is a further piece of a long line.
     further: bool,
+    /// When the last piece came whose time is known.
+    last: Option<u64>,
 }
 
 /// A line that waits for its turn.
@@ -46,7 +49,7 @@ struct Held {
 impl Live {
     /// A log whose last line so far had this level.
     pub(super) fn new(tail: Tail, filter: Filter, level: Option<Level>) -> Self {
-        Self { tail, lines: Lines { filter, level, line: Vec::new(), time: None, further: false } }
+        Self { tail, lines: Lines { filter, level, line: Vec::new(), time: None, further: false, last: None } }
     }
 }
 
@@ -120,7 +123,9 @@ impl<W: Write> Follow<W> {
                     let line = Line { origin, text: piece, begins: true, time: None, level: None };
                     return page.write(line).map_err(Broken::Write);
                 }
-                let time = time.or_else(|| stamps.of(piece)).unwrap_or_else(now);
+                // What is not dated came with what was before it: it must not be put behind what came later.
+                let time = time.or_else(|| stamps.of(piece)).or(lines.last).unwrap_or_else(now);
+                lines.last = Some(time);
                 lines.take(piece, time, &mut |text, time, begins, level| {
                     size += text.len();
                     held.push(Held { time, origin, text, begins, level });
@@ -131,10 +136,7 @@ impl<W: Write> Follow<W> {
                 }
                 Ok(())
             });
-            read.map_err(|broken| match broken {
-                Broken::Write(error) => CliError::Output(error),
-                Broken::Read(source) => CliError::Io { doing: format!("read {}", tail.path().display()), source },
-            })?;
+            read.map_err(|broken| broken.at(tail.path()))?;
         }
         put(&mut self.page, &mut held).and_then(|()| self.page.flush()).map_err(CliError::Output)
     }
@@ -162,9 +164,19 @@ fn put<W: Write>(page: &mut Page<W>, held: &mut Vec<Held>) -> io::Result<()> {
 }
 
 /// What can break between a file and a screen.
-enum Broken {
+pub(super) enum Broken {
     Read(io::Error),
     Write(io::Error),
+}
+
+impl Broken {
+    /// The same for people; `path` is what was read.
+    pub(super) fn at(self, path: &Path) -> CliError {
+        match self {
+            Self::Write(error) => CliError::Output(error),
+            Self::Read(source) => CliError::Io { doing: format!("read {}", path.display()), source },
+        }
+    }
 }
 
 impl From<io::Error> for Broken {
@@ -174,6 +186,6 @@ impl From<io::Error> for Broken {
 }
 
 /// Microseconds since the epoch.
-pub(super) fn now() -> u64 {
+fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }

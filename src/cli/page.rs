@@ -127,7 +127,7 @@ impl<W: Write> Page<W> {
 }
 
 /// An event without its time and level.
-fn happened(event: &[u8]) -> &[u8] {
+pub(super) fn happened(event: &[u8]) -> &[u8] {
     let mut rest = event;
     for _ in 0..2 {
         let word = rest.iter().position(|byte| *byte == b' ').unwrap_or(0);

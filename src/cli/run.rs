@@ -6,9 +6,11 @@ use clap::Args;
 use daemonctl_actors::value::AppName;
 
 use super::error::CliError;
-use super::options::{AppOptions, environment};
+use super::options::{self, AppOptions, environment};
 use super::session::Session;
 use super::{Verb, start};
+use crate::app::App;
+use crate::config::Ask;
 use crate::supervise::{self, ExitOn, RunRequest};
 
 #[derive(Args, Debug)]
@@ -56,11 +58,31 @@ Examples:
         if session.globals.dry_run {
             return start::dry_run(session, &apps, &ask);
         }
-        let root = session.root()?.path().to_owned();
-        let (color, quiet) = (session.screen.color, session.globals.quiet);
-        let request = RunRequest { root, apps: names, ask, environment: environment(), exit_on, color, quiet };
-        Ok(supervise::foreground(request)?)
+        foreground(session, &apps, ask, exit_on)
     }
+}
+
+/// Becomes the supervisor of these apps.
+pub(super) fn foreground(session: &mut Session, apps: &[App], ask: Ask, exit_on: ExitOn) -> Result<ExitCode, CliError> {
+    let labels = labels(session, apps, &ask)?;
+    let root = session.root()?.path().to_owned();
+    let (color, quiet) = (session.screen.paint, session.globals.quiet);
+    let (apps, environment) = (start::names(apps), environment());
+    Ok(supervise::foreground(RunRequest { root, apps, labels, ask, environment, exit_on, color, quiet })?)
+}
+
+/// What apps are called where the output of several is shown: `daemon.name`, or the name of the directory.
+pub(super) fn labels(session: &mut Session, apps: &[App], ask: &Ask) -> Result<Vec<String>, CliError> {
+    if let [app] = apps {
+        return Ok(vec![app.name().to_string()]);
+    }
+    let root = session.root()?;
+    let label = |app: &App| {
+        // Where the configuration has mistakes, they are told by the start.
+        let name = options::resolved(root, app, ask).and_then(|options| options.daemon.name);
+        name.unwrap_or_else(|| app.name().to_string())
+    };
+    Ok(apps.iter().map(label).collect())
 }
 
 /// When to end, and with whose exit code.

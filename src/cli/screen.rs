@@ -15,6 +15,8 @@ pub(super) struct Screen {
     pub(super) color: bool,
     /// Whether standard output is a terminal, which must not be played with by what logs contain.
     pub(super) terminal: bool,
+    /// Whether colour is wanted wherever there is a terminal.
+    pub(super) paint: bool,
     quiet: bool,
 }
 
@@ -23,7 +25,8 @@ impl Screen {
     pub(super) fn new(quiet: bool, no_color: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { color: terminal && !dumb && !no_color, terminal, quiet }
+        let paint = !dumb && !no_color;
+        Self { color: terminal && paint, terminal, paint, quiet }
     }
 
     /// Columns of the terminal that results go to, if they go to one.

@@ -12,11 +12,11 @@ use super::outcome::Act;
 use super::session::{Absent, HOOKS, Order, Say, Session};
 use super::tally::Tally;
 use super::viewer::Attached;
-use super::{Verb, text};
+use super::{Verb, run, text};
 use crate::app::App;
 use crate::config::Ask;
 use crate::control::protocol::{self, Command};
-use crate::supervise::{self, ExitOn, RunRequest};
+use crate::supervise::{self, ExitOn};
 
 #[derive(Args, Debug)]
 pub(super) struct Start {
@@ -70,11 +70,7 @@ fn foreground(session: &mut Session, apps: &[App], options: AppOptions) -> Resul
     if session.globals.dry_run {
         return dry_run(session, apps, &ask);
     }
-    let root = session.root()?.path().to_owned();
-    let (color, quiet) = (session.screen.color, session.globals.quiet);
-    let apps = names(apps);
-    let request = RunRequest { root, apps, ask, environment: environment(), exit_on: ExitOn::All, color, quiet };
-    Ok(supervise::foreground(request)?)
+    run::foreground(session, apps, ask, ExitOn::All)
 }
 
 /// What `start` and `run -d` do.
@@ -88,7 +84,7 @@ pub(super) fn background(
     if session.globals.dry_run {
         return dry_run(session, apps, &ask);
     }
-    let attached = if how.attach { Some(Attached::before_start(session, apps)?) } else { None };
+    let attached = if how.attach { Some(Attached::before_start(session, apps, &ask)?) } else { None };
     let start = protocol::Start {
         apps: Vec::new(),
         ask,

@@ -1,149 +1,300 @@
-//! Showing log files: the lines of several streams, marked where there is more than one, and more as they come.
+//! `start --attach`: a terminal that stays with apps after their start.
+//!
+//! It looks like `run`'s, as both write on the same [`Board`], but it reads the log files: at its own pace, so that it
+//! skips nothing and slows nobody. Beside output it shows the events of the apps, which say what became of them.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style};
+use daemonctl_actors::log_collector::Stream;
 use daemonctl_actors::value::{AppName, ExitStatus, Signal};
 
 use super::error::CliError;
 use super::grid::paint;
+use super::live::Broken;
+use super::options;
+use super::page::happened;
+use super::run::labels;
 use super::session::Session;
 use crate::app::App;
+use crate::config::Ask;
+use crate::config::values::Level;
 use crate::control::status::{AppStatus, State};
 use crate::logs::Files;
 use crate::logs::follow::{Tail, Watch, Woken};
-use crate::logs::read::escape;
 
-/// A line longer than this is shown in pieces rather than held in memory.
-const LONGEST_LINE: usize = 1 << 20;
+use crate::logs::terminal::{Board, source};
 
-/// How often an attached command looks whether its app still runs.
+/// How often it is looked whether an app still runs.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Where a stream is shown.
+/// The most that is read of a log before it is the next one's turn, in bytes.
+const TURN: u64 = 1 << 20;
+
+/// Output of several logs that is held to be put in order, in bytes.
+const HELD: usize = 8 << 20;
+
+/// What is read of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum To {
-    Out,
-    Err,
+enum Kind {
+    Output(Stream),
+    Events,
 }
 
-/// One file that is shown.
+/// A log of one of the apps that are shown.
 #[derive(Debug)]
-pub(super) struct Stream {
+struct Log {
+    app: usize,
+    kind: Kind,
     tail: Tail,
-    mark: String,
-    to: To,
-    /// What came after the last newline.
-    line: Vec<u8>,
+    /// When what was read last came, in microseconds since the epoch.
+    time: u64,
 }
 
-impl Stream {
-    /// A stream whose lines begin with `mark`.
-    pub(super) fn new(tail: Tail, mark: String, to: To) -> Self {
-        Self { tail, mark, to, line: Vec::new() }
-    }
+/// Something that came, and when.
+struct Held {
+    time: u64,
+    app: usize,
+    kind: Kind,
+    bytes: Vec<u8>,
 }
 
-/// What can break between a file and a screen.
-enum Broken {
-    Read(io::Error),
-    Write(io::Error),
+/// A terminal that is attached to apps. Their logs are opened before they are started, so that the first line is seen.
+pub(super) struct Attached {
+    apps: Vec<AppName>,
+    labels: Vec<String>,
+    logs: Vec<Log>,
+    board: Board,
+    quiet: bool,
+    /// What each log of events has told of a line whose end has not come yet.
+    events: Vec<Vec<u8>>,
+    /// Which apps' beginning has been told: the first is told by the start itself.
+    begun: Vec<bool>,
+    /// Whether an event has told how the last run ended.
+    ended: Vec<bool>,
 }
 
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Self::Read(error)
-    }
-}
-
-/// Shows streams.
-#[derive(Debug)]
-pub(super) struct Viewer {
-    streams: Vec<Stream>,
-    /// Whether what is shown could play with a terminal.
-    escape: bool,
-}
-
-impl Viewer {
-    pub(super) fn new(streams: Vec<Stream>, escape: bool) -> Self {
-        Self { streams, escape }
-    }
-
-    /// Shows all that has not been shown, one stream after the other. `end` is whether nothing more will come, so that
-    /// a last line without its newline is shown as well.
-    pub(super) fn show(&mut self, end: bool) -> Result<(), CliError> {
-        for stream in &mut self.streams {
-            let mut out: Box<dyn Write> = match stream.to {
-                To::Out => Box::new(io::stdout().lock()),
-                To::Err => Box::new(io::stderr().lock()),
+impl Attached {
+    /// Remembers where the logs of these apps end now.
+    pub(super) fn before_start(session: &mut Session, apps: &[App], ask: &Ask) -> Result<Self, CliError> {
+        let names: Vec<AppName> = apps.iter().map(|app| app.name().clone()).collect();
+        let known = session.status(&names)?;
+        let (mut logs, mut begun) = (Vec::new(), Vec::new());
+        for (at, app) in apps.iter().enumerate() {
+            let status = known.iter().find(|status| status.name == *app.name());
+            let active = status.filter(|status| status.is_active());
+            begun.push(active.is_some());
+            let files = match active {
+                Some(status) => files(app.dir(), app.name(), Some(status)),
+                None => files_to_be(session, app, ask)?,
             };
-            show(stream, self.escape, end, &mut out).map_err(|broken| match broken {
-                Broken::Write(error) => CliError::Output(error),
-                Broken::Read(source) => {
-                    CliError::Io { doing: format!("read {}", stream.tail.path().display()), source }
-                }
-            })?;
+            for (kind, path) in of_each_kind(files) {
+                logs.push(Log { app: at, kind, tail: open(&path)?, time: 0 });
+            }
         }
-        Ok(())
+        let labels = labels(session, apps, ask)?;
+        let board = Board::standard(&labels, session.screen.paint, &Arc::default())
+            .map_err(|source| CliError::Io { doing: "use the standard outputs".into(), source })?;
+        let (quiet, events, ended) = (session.globals.quiet, vec![Vec::new(); apps.len()], vec![false; apps.len()]);
+        Ok(Self { apps: names, labels, logs, board, quiet, events, begun, ended })
     }
 
-    /// Shows what comes, until Ctrl-C or until `ended` says that nothing more will; it is asked after each wake-up,
-    /// and every so `often`.
-    pub(super) fn follow(
-        &mut self,
-        often: Option<Duration>,
-        ended: &mut dyn FnMut() -> Result<bool, CliError>,
-    ) -> Result<Woken, CliError> {
+    /// Shows what the apps write until Ctrl-C, which leaves them running, or until all have ended for good; then the
+    /// exit code is that of the first, as they were named, that did not end with 0.
+    pub(super) fn follow(mut self, session: &mut Session, so_far: ExitCode) -> Result<ExitCode, CliError> {
+        let mut last = session.status(&self.apps)?;
+        self.agree(&last)?;
         let failed = |source| CliError::Io { doing: "wait for more output".into(), source };
         let watch = Watch::new().map_err(failed)?;
+        let mut looked = Instant::now();
         loop {
-            for stream in &self.streams {
-                watch.add(stream.tail.path()).map_err(failed)?;
+            for log in &self.logs {
+                watch.add(log.tail.path()).map_err(failed)?;
             }
-            let last = ended()?;
-            self.show(last)?;
-            if last {
-                return Ok(Woken::Idle);
+            if looked.elapsed() >= LOOK {
+                last = session.status(&self.apps)?;
+                looked = Instant::now();
+                self.agree(&last)?;
             }
-            if watch.wait(often).map_err(failed)? == Woken::Interrupted {
-                self.show(true)?;
-                return Ok(Woken::Interrupted);
+            // Asked before it is read: all that an app which has ended has written is there.
+            let ended = !last.iter().any(is_alive);
+            let more = self.show()?;
+            self.board.tick(Instant::now()).map_err(CliError::Output)?;
+            if ended && !more {
+                self.board.finish().map_err(CliError::Output)?;
+                return self.end(&last, so_far).map_err(CliError::Output);
+            }
+            let due = self.board.due().map_or(LOOK, |due| due.saturating_duration_since(Instant::now()));
+            let longest = if more { Duration::ZERO } else { due.min(LOOK) };
+            if watch.wait(Some(longest)).map_err(failed)? == Woken::Interrupted {
+                if !more {
+                    self.show()?;
+                }
+                self.board.finish().map_err(CliError::Output)?;
+                let last = session.status(&self.apps)?;
+                return self.leave(&last).map(|()| so_far).map_err(CliError::Output);
             }
         }
     }
-}
 
-fn show(stream: &mut Stream, escaped: bool, end: bool, out: &mut dyn Write) -> Result<(), Broken> {
-    let Stream { tail, mark, line, .. } = stream;
-    let raw = mark.is_empty() && !escaped;
-    tail.read(&mut |piece: &[u8]| {
-        if raw {
-            return out.write_all(piece).map_err(Broken::Write);
-        }
-        for part in piece.split_inclusive(|byte| *byte == b'\n') {
-            line.extend_from_slice(part);
-            if part.ends_with(b"\n") || line.len() > LONGEST_LINE {
-                write_line(line, mark, escaped, out)?;
+    /// Reads what the apps really write to, should that be something else than was expected.
+    fn agree(&mut self, started: &[AppStatus]) -> Result<(), CliError> {
+        for status in started {
+            let Some(app) = self.apps.iter().position(|name| *name == status.name) else { continue };
+            let real = files(Path::new(&status.path), &status.name, Some(status));
+            for (kind, path) in of_each_kind(real) {
+                let log = self.logs.iter_mut().find(|log| log.app == app && log.kind == kind);
+                if let Some(log) = log.filter(|log| log.tail.path() != path) {
+                    log.tail = open(&path)?;
+                }
             }
         }
         Ok(())
-    })?;
-    if end && !line.is_empty() {
-        write_line(line, mark, escaped, out)?;
     }
-    out.flush().map_err(Broken::Write)
+
+    /// Shows what there is, in the order in which it came; all, or as much as is one log's turn. Returns whether there
+    /// is more.
+    fn show(&mut self) -> Result<bool, CliError> {
+        let mut logs = std::mem::take(&mut self.logs);
+        let (mut held, mut size, mut more) = (Vec::new(), 0, false);
+        for log in &mut logs {
+            let Log { app, kind, tail, time } = log;
+            let (app, kind) = (*app, *kind);
+            let read = tail.read_some::<Broken>(TURN, &mut |piece, known| {
+                size += piece.len();
+                if kind == Kind::Events {
+                    for line in piece.split_inclusive(|byte| *byte == b'\n') {
+                        *time = time_of(line).unwrap_or(*time).max(*time);
+                        held.push(Held { time: *time, app, kind, bytes: line.to_vec() });
+                    }
+                } else {
+                    // What is not known to have come later, came with what was before it: a log keeps its order.
+                    *time = known.unwrap_or(*time).max(*time);
+                    held.push(Held { time: *time, app, kind, bytes: piece.to_vec() });
+                }
+                if size > HELD {
+                    size = 0;
+                    return self.put(&mut held).map_err(Broken::Write);
+                }
+                Ok(())
+            });
+            more |= read.map_err(|broken| broken.at(tail.path()))?;
+        }
+        self.logs = logs;
+        self.put(&mut held).map_err(CliError::Output)?;
+        Ok(more)
+    }
+
+    fn put(&mut self, held: &mut Vec<Held>) -> io::Result<()> {
+        held.sort_by_key(|piece| piece.time);
+        for Held { app, kind, bytes, .. } in held.drain(..) {
+            match kind {
+                Kind::Output(stream) => self.board.take(source(app, stream), &bytes, Instant::now())?,
+                Kind::Events => self.events_of(app, &bytes)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the events of an app, as `run` does.
+    fn events_of(&mut self, app: usize, bytes: &[u8]) -> io::Result<()> {
+        self.events[app].extend_from_slice(bytes);
+        let lines = std::mem::take(&mut self.events[app]);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if !line.ends_with(b"\n") {
+                self.events[app] = line.to_vec();
+                break;
+            }
+            let text = String::from_utf8_lossy(happened(line)).trim_end().to_owned();
+            if is_beginning(&text) {
+                self.ended[app] = false;
+                if !std::mem::replace(&mut self.begun[app], true) {
+                    continue; // The start itself has told it.
+                }
+            }
+            if level_of(line).is_none_or(|level| level >= Level::Info) && !self.quiet {
+                self.ended[app] |= text.contains(" after ");
+                self.board.say(&format!("{}: {text}", self.labels[app]))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what becomes of the apps now.
+    fn leave(&mut self, last: &[AppStatus]) -> io::Result<()> {
+        for (app, label) in self.apps.iter().zip(&self.labels) {
+            let Some(status) = last.iter().find(|status| status.name == *app && is_alive(status)) else { continue };
+            let how = match (status.state, status.pid) {
+                (State::Backoff, _) => "goes on, and will be started again".to_owned(),
+                (_, Some(pid)) => format!("goes on running, pid {pid}"),
+                (state, None) => format!("goes on, it is {}", state.as_str()),
+            };
+            if !self.quiet {
+                self.board.say(&format!("{label} {how}; daemonctl logs -f {app}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All have ended: says of each how, unless an event has, and chooses the exit code.
+    fn end(&mut self, last: &[AppStatus], so_far: ExitCode) -> io::Result<ExitCode> {
+        let mut code = so_far;
+        for (at, app) in self.apps.iter().enumerate() {
+            let Some(status) = last.iter().find(|status| status.name == *app) else { continue };
+            if let Some(exit) = status.last_exit.as_ref().filter(|_| !self.ended[at] && !self.quiet) {
+                self.board.say(&format!("{} has ended: {}", self.labels[at], exit.how()))?;
+            }
+            let own = shell_code(status);
+            if code == ExitCode::SUCCESS && own != 0 {
+                code = ExitCode::from(own);
+            }
+        }
+        Ok(code)
+    }
 }
 
-fn write_line(line: &mut Vec<u8>, mark: &str, escaped: bool, out: &mut dyn Write) -> Result<(), Broken> {
-    if line.last() != Some(&b'\n') {
-        line.push(b'\n');
+/// Whether an event tells of a new run.
+fn is_beginning(event: &str) -> bool {
+    event.starts_with("started, pid ") || event.starts_with("not started: ")
+}
+
+/// When an event was, its first word, in microseconds since the epoch.
+fn time_of(event: &[u8]) -> Option<u64> {
+    let word = std::str::from_utf8(event).ok()?.split_whitespace().next()?;
+    let time = humantime::parse_rfc3339(word).ok()?;
+    Some(time.duration_since(UNIX_EPOCH).ok()?.as_micros() as u64)
+}
+
+/// The level of an event, its second word.
+fn level_of(event: &[u8]) -> Option<Level> {
+    std::str::from_utf8(event).ok()?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The logs of an app, and what they hold.
+fn of_each_kind(files: Files) -> [(Kind, PathBuf); 3] {
+    [(Kind::Output(Stream::Out), files.stdout), (Kind::Output(Stream::Err), files.stderr), (Kind::Events, files.events)]
+}
+
+/// The log files that an app will have when it is started.
+fn files_to_be(session: &mut Session, app: &App, ask: &Ask) -> Result<Files, CliError> {
+    let mut files = Files::standard(app.dir(), app.name());
+    if let Some(options) = options::resolved(session.root()?, app, ask) {
+        let logging = options.logging;
+        for (file, set) in [
+            (&mut files.stdout, logging.stdout_file),
+            (&mut files.stderr, logging.stderr_file),
+            (&mut files.events, logging.file),
+        ] {
+            if let Some(path) = set {
+                *file = app.run_dir().join(path);
+            }
+        }
     }
-    let shown = if escaped { escape(line).into_bytes() } else { std::mem::take(line) };
-    line.clear();
-    out.write_all(mark.as_bytes()).and_then(|()| out.write_all(&shown)).map_err(Broken::Write)
+    Ok(files)
 }
 
 /// What a line begins with: the name of its app and of its stream, where there are several of either.
@@ -170,68 +321,9 @@ pub(super) fn files(dir: &Path, name: &AppName, status: Option<&AppStatus>) -> F
     }
 }
 
-/// Opens a log at its last lines.
-pub(super) fn open(path: &Path, lines: usize) -> Result<Tail, CliError> {
-    Tail::open(path, lines).map_err(|source| CliError::Io { doing: format!("read {}", path.display()), source })
-}
-
-/// A terminal that stays with apps after their start. Their logs are opened before it, so that the first line is seen.
-#[derive(Debug)]
-pub(super) struct Attached {
-    apps: Vec<AppName>,
-    tails: Vec<Tail>,
-}
-
-impl Attached {
-    /// Remembers where the logs of these apps end now.
-    pub(super) fn before_start(session: &mut Session, apps: &[App]) -> Result<Self, CliError> {
-        let names: Vec<AppName> = apps.iter().map(|app| app.name().clone()).collect();
-        let known = session.status(&names)?;
-        let mut tails = Vec::new();
-        for app in apps {
-            let files = files(app.dir(), app.name(), known.iter().find(|status| status.name == *app.name()));
-            for path in [files.stdout, files.stderr] {
-                tails.push(open(&path, 0)?);
-            }
-        }
-        Ok(Self { apps: names, tails })
-    }
-
-    /// Shows what the apps write, each stream on its own output, until Ctrl-C, which leaves them running, or until all
-    /// have ended; then the exit code is that of the first.
-    pub(super) fn follow(mut self, session: &mut Session, so_far: ExitCode) -> Result<ExitCode, CliError> {
-        let started = session.status(&self.apps)?;
-        let width = self.apps.iter().map(|app| app.as_str().len()).max().unwrap_or(0);
-        let color = session.screen.color;
-        let mut streams = Vec::new();
-        for app in started.iter().filter(|app| is_alive(app) || app.last_exit.is_some()) {
-            let mark = mark((self.apps.len() > 1).then_some((&app.name, width)), None, color);
-            for (path, to) in [(&app.stdout, To::Out), (&app.stderr, To::Err)] {
-                let Some(path) = path else { continue };
-                let noted = self.tails.iter().position(|tail| tail.path() == Path::new(path));
-                let tail = match noted {
-                    Some(at) => self.tails.swap_remove(at),
-                    None => open(Path::new(path), 0)?,
-                };
-                streams.push(Stream::new(tail, mark.clone(), to));
-            }
-        }
-        let mut last = started;
-        let woken = Viewer::new(streams, session.screen.terminal).follow(Some(LOOK), &mut || {
-            last = session.status(&self.apps)?;
-            Ok(!last.iter().any(is_alive))
-        })?;
-        if woken == Woken::Interrupted {
-            return Ok(so_far);
-        }
-        for (app, exit) in last.iter().filter_map(|app| Some((app, app.last_exit.as_ref()?))) {
-            session.screen.note(&format!("{} has ended: {}", app.name, exit.how()));
-        }
-        match last.iter().map(code).find(|code| *code != 0) {
-            Some(code) if so_far == ExitCode::SUCCESS => Ok(ExitCode::from(code)),
-            _ => Ok(so_far),
-        }
-    }
+/// Opens a log at its end.
+fn open(path: &Path) -> Result<Tail, CliError> {
+    Tail::open(path, 0).map_err(|source| CliError::Io { doing: format!("read {}", path.display()), source })
 }
 
 /// Whether there is more to come from an app.
@@ -243,7 +335,7 @@ fn is_alive(app: &AppStatus) -> bool {
 }
 
 /// The exit code that a shell would show for an app that has ended.
-fn code(app: &AppStatus) -> u8 {
+fn shell_code(app: &AppStatus) -> u8 {
     let Some(exit) = &app.last_exit else { return super::error::FAILED };
     let signal = exit.signal.as_ref().and_then(|name| name.parse::<Signal>().ok());
     match (exit.code, signal) {
@@ -256,23 +348,6 @@ fn code(app: &AppStatus) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shown(text: &[u8], mark: &str, escaped: bool) -> String {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("web.log");
-        std::fs::write(&path, text).unwrap();
-        let mut stream = Stream::new(Tail::open(&path, 50).unwrap(), mark.into(), To::Out);
-        let mut out = Vec::new();
-        assert!(show(&mut stream, escaped, true, &mut out).is_ok());
-        String::from_utf8_lossy(&out).into_owned()
-    }
-
-    #[test]
-    fn lines_are_marked_whole_and_raw_bytes_stay_raw() {
-        assert_eq!(shown(b"a\x1b[m\nb", "", false), "a\x1b[m\nb");
-        assert_eq!(shown(b"a\x1b[m\nb", "", true), "a\\x1b[m\nb\n");
-        assert_eq!(shown(b"a\nb", "out | ", false), "out | a\nout | b\n");
-    }
 
     #[test]
     fn marks_name_what_there_are_several_of() {

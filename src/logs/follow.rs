@@ -74,14 +74,29 @@ impl Tail {
 
     /// The same, in pieces that came at one time each, with that time in microseconds since the epoch where it is known.
     pub fn read_batches<E: From<io::Error>>(&mut self, sink: Sink<'_, E>) -> Result<(), E> {
+        self.read_some(u64::MAX, sink).map(|_| ())
+    }
+
+    /// The same, but no more than so many bytes, an archive or a batch beyond that: a log may grow, and be rotated, faster
+    /// than it is read. Returns whether there may be more.
+    pub fn read_some<E: From<io::Error>>(&mut self, most: u64, sink: Sink<'_, E>) -> Result<bool, E> {
+        let handed = std::cell::Cell::new(0);
+        let sink: Sink<'_, E> = &mut |piece, time| {
+            handed.set(handed.get() + piece.len() as u64);
+            sink(piece, time)
+        };
         loop {
-            self.drain(sink)?;
+            if self.drain(most, sink)? {
+                return Ok(true);
+            }
             if !self.replaced()? {
-                return Ok(());
+                return Ok(false);
             }
             // What came after the end was reached and before the name was taken.
-            self.drain(sink)?;
-            let Some(file) = open(&self.path)? else { return Ok(()) };
+            if self.drain(most, sink)? {
+                return Ok(true);
+            }
+            let Some(file) = open(&self.path)? else { return Ok(false) };
             let real = real(&self.path);
             let next = Body::new(&real, file, None)?;
             // The archives of another log are no part of this one.
@@ -93,18 +108,21 @@ impl Tail {
                 let path = archive.path.clone();
                 // One that was too old, or that nobody can unpack, cannot be shown.
                 if let Ok(Some(mut body)) = open_archive(archive) {
-                    drain(&mut body, &path, &mut 0, sink)?;
+                    drain(&mut body, &path, &mut 0, u64::MAX, sink)?;
                 }
             }
             (self.body, self.offset) = (Some(next), 0);
             self.newest = self.before_ours(archives::list(&self.real)?.all)?;
+            if handed.get() > most {
+                return Ok(true);
+            }
         }
     }
 
-    fn drain<E: From<io::Error>>(&mut self, sink: Sink<'_, E>) -> Result<(), E> {
+    fn drain<E: From<io::Error>>(&mut self, most: u64, sink: Sink<'_, E>) -> Result<bool, E> {
         match &mut self.body {
-            Some(body) => drain(body, &self.real, &mut self.offset, sink),
-            None => Ok(()),
+            Some(body) => drain(body, &self.real, &mut self.offset, most, sink),
+            None => Ok(false),
         }
     }
 
@@ -147,16 +165,24 @@ impl Tail {
 /// What takes pieces, and when they came.
 pub type Sink<'a, E> = &'a mut dyn FnMut(&[u8], Option<u64>) -> Result<(), E>;
 
-/// Hands over what a file has from `offset` on. A file that has shrunk begins anew.
-fn drain<E: From<io::Error>>(body: &mut Body, path: &Path, offset: &mut u64, sink: Sink<'_, E>) -> Result<(), E> {
+/// Hands over what a file has from `offset` on, until it is more than `most`; returns whether there may be more. A file
+/// that has shrunk begins anew.
+fn drain<E: From<io::Error>>(
+    body: &mut Body,
+    path: &Path,
+    offset: &mut u64,
+    most: u64,
+    sink: Sink<'_, E>,
+) -> Result<bool, E> {
     let mut piece = Vec::new();
+    let mut handed = 0;
     loop {
         body.refresh(path)?;
         if body.length() < *offset {
             *offset = 0;
         }
         if body.length() == *offset {
-            return Ok(());
+            return Ok(false);
         }
         while *offset < body.length() {
             let time = body.batch(*offset, &mut piece)?;
@@ -165,6 +191,10 @@ fn drain<E: From<io::Error>>(body: &mut Body, path: &Path, offset: &mut u64, sin
             }
             sink(&piece, time)?;
             *offset += piece.len() as u64;
+            handed += piece.len() as u64;
+            if handed > most {
+                return Ok(true);
+            }
         }
     }
 }
@@ -313,6 +343,26 @@ mod tests {
             append(&path, "7\n");
             assert_eq!(read(&mut tail), "7\n");
         }
+    }
+
+    #[test]
+    fn a_log_is_read_in_turns_through_rotation_and_nothing_is_missed() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("web.log");
+        let mut tail = Tail::open(&path, 0).unwrap();
+        let lines = |from: usize| (from..from + 50_000).map(|line| format!("{line:08}\n")).collect::<String>();
+        append(&home.path().join("web.log.2026-01-31-120001"), &lines(0));
+        append(&path, &lines(50_000));
+        let (mut text, mut turns) = (Vec::new(), 1);
+        while tail.read_some(1000, &mut |piece, _| text.write_all(piece)).unwrap() {
+            turns += 1;
+            if turns == 3 {
+                fs::rename(&path, home.path().join("web.log.2026-01-31-120002")).unwrap();
+                append(&path, &lines(100_000));
+            }
+        }
+        assert!(turns > 4, "{turns} turns");
+        assert_eq!(String::from_utf8(text).unwrap(), lines(0) + &lines(50_000) + &lines(100_000));
     }
 
     #[test]

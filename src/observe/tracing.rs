@@ -1,12 +1,15 @@
-//! What a supervisor says about its own work, on its standard error.
+//! What a supervisor says about its own work.
+
+use std::io::Write;
 
 use tracing_subscriber::filter::LevelFilter;
 
-/// Begins to write events of this level and above. A process says this once; later calls change nothing.
-pub fn init(level: LevelFilter) {
+/// Begins to write events of this level and above, each with a writer of its own. A process says this once; later calls
+/// change nothing.
+pub fn init<W: Write + 'static>(level: LevelFilter, writer: impl Fn() -> W + Send + Sync + 'static) {
     let _ = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(false)
         .with_target(false)
         .try_init();

@@ -26,13 +26,15 @@ pub struct RunRequest {
     pub root: PathBuf,
     /// Which apps.
     pub apps: Vec<AppName>,
+    /// What each of them is called where its output is shown.
+    pub labels: Vec<String>,
     /// With which options.
     pub ask: Ask,
     /// In which environment.
     pub environment: BTreeMap<String, String>,
     /// When it ends.
     pub exit_on: ExitOn,
-    /// Whether to colour what is shown.
+    /// Whether to colour what is shown, where that is a terminal.
     pub color: bool,
     /// Say nothing beside the apps' output.
     pub quiet: bool,

@@ -152,7 +152,7 @@ impl Host {
             let (news, name) = (self.output.news.clone(), app.clone());
             let mut mirrors: Vec<Box<dyn Mirror>> = Vec::new();
             if let Some(terminal) = &self.terminal {
-                mirrors.push(Box::new(terminal.mirror(&instance.label, stream)));
+                mirrors.push(Box::new(terminal.mirror(app, stream)));
             }
             if let Some(speaker) = &speaker {
                 mirrors.push(Box::new(syslog::Lines::new(self.output.syslog.clone(), speaker.clone(), stream)));

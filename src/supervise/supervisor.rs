@@ -31,7 +31,7 @@ use super::server::Server;
 use super::{keeper, lock};
 use crate::app::Root;
 use crate::config::layers;
-use crate::logs::terminal::Terminal;
+use crate::logs::terminal::{self, Terminal};
 use crate::observe;
 
 /// What `argv[0]` must be for this program to be a supervisor.
@@ -75,11 +75,12 @@ fn begin() -> io::Result<u8> {
     let first = handover.kept.len() == 1;
     let task = handover.kept.remove("task").ok_or_else(|| io::Error::other("the keeper holds no task"))?;
     let task: Task = serde_json::from_str(&read_from_start(task)?)?;
-    observe::tracing::init(observe::tracing::level(&|name| match std::env::var(name) {
+    let level = observe::tracing::level(&|name| match std::env::var(name) {
         Ok(set) => Some(set),
         // A mistake in the file is told by the commands that read it.
         Err(_) => layers::program(&task.root.join("conf.toml"), false).ok()?.log_level.map(|level| level.to_string()),
-    }));
+    });
+    observe::tracing::init(level, terminal::voice);
 
     let system = actix::System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime needs only descriptors")
@@ -188,7 +189,10 @@ async fn prepare(task: &Task, handover: &mut Handover) -> io::Result<Prepared> {
         None => bind(&socket_path(&runtime, &identity))?,
     };
     let terminal = match &task.run {
-        Some(run) => Some(Terminal::new(run.apps.len() > 1, run.color, run.quiet)?),
+        Some(run) => {
+            let labelled = run.apps.iter().cloned().zip(run.labels.iter().cloned()).collect();
+            Some(Terminal::new(labelled, run.color, run.quiet)?)
+        }
         None => None,
     };
     Ok(Prepared { root, runtime, identity, terminal, lock, socket })
@@ -289,6 +293,7 @@ async fn run(
     // Whoever started it may die before asking for anything. Once it has been asked, there is no timer left.
     let mut idle = (task.run.is_none() && !waiting).then(|| Box::pin(tokio::time::sleep(IDLE)));
     let mut linked = true;
+    let mut read = true;
     loop {
         let done = {
             let news = rested.borrow_and_update();
@@ -305,6 +310,10 @@ async fn run(
             _ = rested.changed() => {}
             _ = busy.changed() => {}
             () = async { if let Some(idle) = &mut idle { idle.await } }, if idle.is_some() => idle = None,
+            () = unread(&host), if read => {
+                read = false;
+                ending.unread(&host, &root);
+            }
             Some(signal) = signals.next() => ending.signal(signal, &task, &host, &root),
             // Without having said that it is done, so that the keeper starts another one, around the same processes.
             Some(()) = roots_lost.recv() => return Err(io::Error::other("the root of the tree was lost to an internal error")),
@@ -350,6 +359,14 @@ fn hear(host: &Rc<Host>, link: &OwnedFd) -> bool {
     }
 }
 
+/// Waits until nobody reads the output of `run` any more.
+async fn unread(host: &Host) {
+    match &host.terminal {
+        Some(terminal) => terminal.unread().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Tells whoever started a background supervisor that it can be talked to.
 fn announce(background: bool) {
     if background {
@@ -390,6 +407,19 @@ impl Ending {
         self.code.is_some() && at_rest
     }
 
+    /// The output goes to a pipe whose reader has left: this is what SIGPIPE is to other programs.
+    fn unread(&mut self, host: &Rc<Host>, root: &Addr<RootSupervisor>) {
+        host.say("nobody reads standard output any more: stopping");
+        self.ask(libc::SIGPIPE, root);
+    }
+
+    /// Takes in that everything is to end, at once if this has been asked before.
+    fn ask(&mut self, number: i32, root: &Addr<RootSupervisor>) {
+        self.asked += 1;
+        self.signal = Some(number as u8);
+        root.do_send(StopAll { kill: self.asked > 1 });
+    }
+
     fn signal(&mut self, number: i32, task: &Task, host: &Rc<Host>, root: &Addr<RootSupervisor>) {
         let Some(signal) = Signal::from_number(number) else { return };
         if signal == Signal::CHLD {
@@ -402,9 +432,7 @@ impl Ending {
             _ => false,
         };
         if end {
-            self.asked += 1;
-            self.signal = Some(number as u8);
-            root.do_send(StopAll { kill: self.asked > 1 });
+            self.ask(number, root);
         } else if foreground {
             actix::spawn(foreground::pass_on(host.clone(), root.clone(), signal));
         }

@@ -248,21 +248,3 @@ fn run_can_be_told_to_go_to_the_background_and_start_to_stay() {
     start.wait();
     app.wait_until_gone();
 }
-
-#[test]
-fn a_reader_that_goes_away_ends_nothing() {
-    let home = Home::new();
-    let app = home.app("web").behaves("lines 0 1000");
-    // `daemonctl run web | head -n 3`, in the shell's own words.
-    let line = r#""$0" run web | head -n 3"#;
-    let sh = std::path::Path::new("/bin/sh");
-    let mut command = home.program(sh, ["-c", line, &*crate::support::binary("daemonctl").to_string_lossy()]);
-    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    app.wait_for_output("line 00000100\n");
-    assert_eq!(app.status().state, "running");
-    home.ctl(["stop", "web"]).ok();
-    wait_until("run has ended", SOON, || {
-        child.try_wait().ok().flatten().map(|_| ()).ok_or_else(|| "it runs".to_owned())
-    });
-    crate::support::assert_no_line_lost(&app.log());
-}

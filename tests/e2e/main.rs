@@ -8,6 +8,7 @@
 
 mod support;
 
+mod attach;
 mod capabilities;
 mod completions;
 mod daemonrun;

@@ -104,10 +104,10 @@ impl Drop for Foreground {
 
 /// What has come out of a pipe so far.
 #[derive(Clone)]
-struct Stream(Arc<Mutex<(Vec<u8>, bool)>>);
+pub(super) struct Stream(Arc<Mutex<(Vec<u8>, bool)>>);
 
 impl Stream {
-    fn read(pipe: Option<impl Read + Send + 'static>) -> Self {
+    pub(super) fn read(pipe: Option<impl Read + Send + 'static>) -> Self {
         let stream = Self(Arc::default());
         let ours = stream.clone();
         std::thread::spawn(move || {
@@ -125,11 +125,11 @@ impl Stream {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.lock().0).into_owned()
     }
 
-    fn ended(&self) -> bool {
+    pub(super) fn ended(&self) -> bool {
         self.lock().1
     }
 }

@@ -11,6 +11,7 @@ mod home;
 mod output;
 mod processes;
 mod status;
+mod terminal;
 mod wait;
 
 pub(crate) use app::AppDir;
@@ -19,6 +20,7 @@ pub(crate) use home::{Home, binary, copy_program, example, testapp};
 pub(crate) use output::Output;
 pub(crate) use processes::{Proc, boot_id, kill, process, zombies};
 pub(crate) use status::{LastExit, Status};
+pub(crate) use terminal::{Shows, Terminal};
 pub(crate) use wait::{SOON, always, poll, wait_until};
 
 /// Whether the test runs as root; says that it does not do its work otherwise.

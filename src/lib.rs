@@ -1,7 +1,7 @@
 //! A process supervisor for plain directories.
 //!
 //! The map. Imports go one way: `cli → supervise, doctor → control, logs, observe, launch → config, app → daemonctl_actors`,
-//! and `teelog → logs, launch, config`.
+//! and `cli → teelog → logs, launch, config`.
 //!
 //! - [`app`]: the apps root, names, and what an app's directory contains.
 //! - [`config`]: the options of an app, each declared once, and the layers their values come from.

@@ -15,8 +15,7 @@
 //! - `signals`: what a command is told that was told to us.
 
 mod command;
-#[cfg(test)]
-mod manual;
+pub mod manual;
 pub mod options;
 mod outlet;
 mod pipe;

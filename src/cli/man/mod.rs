@@ -18,7 +18,7 @@ use super::{COMMANDS, Verb};
 
 #[derive(Args, Debug)]
 pub(super) struct Man {
-    /// A command, or daemonctl, daemonctl-conf, daemonrun
+    /// A command, or daemonctl, daemonctl-conf, daemonrun, teelog
     #[arg(value_name = "PAGE", default_value = "daemonctl", conflicts_with = "dir")]
     page: String,
     /// Write every page below this directory, as DIR/man1/daemonctl.1
@@ -84,6 +84,7 @@ fn pages() -> Vec<Page> {
     pages.extend(commands.map(|entry| command(format!("daemonctl-{}", entry.name), page::command(entry))));
     pages.push(Page { name: "daemonctl-conf".to_owned(), section: "5", text: page::configuration() });
     pages.push(command("daemonrun".to_owned(), crate::launch::alone::manual::page()));
+    pages.push(command("teelog".to_owned(), crate::teelog::manual::page()));
     pages
 }
 

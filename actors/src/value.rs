@@ -222,6 +222,14 @@ impl ExitStatus {
         }
     }
 
+    /// What an exit code stands for that a shell has made of a status: 128 plus a signal's number is that signal.
+    pub fn from_shell(code: u8) -> Self {
+        match code.checked_sub(128).and_then(|number| Signal::from_number(number.into())) {
+            Some(signal) => Self::Signal { signal, core: false },
+            None => Self::Code(code),
+        }
+    }
+
     /// The exit code a shell would show for it: the code, or 128 plus the signal's number; 1 where it is unknown.
     pub fn shell_code(self) -> u8 {
         match self {

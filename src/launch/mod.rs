@@ -9,6 +9,7 @@
 //! The map, in the order a launch passes through it:
 //!
 //! - [`mod@spawn`]: the supervisor's side: what is to be launched, and the gate the new process waits at.
+//! - [`through`]: the same where another program starts the launcher.
 //! - [`options`]: the command line of `daemonrun`.
 //! - [`facts`]: what a plan depends on beside the options: who launches, and what this host can do.
 //! - [`plan`]: from options to steps. Pure, and the same for `--explain` as for the real thing. Its parts are
@@ -45,9 +46,11 @@ pub mod spawn;
 pub mod sys;
 #[cfg(test)]
 mod tests;
+pub mod through;
 pub mod walls;
 
 pub use forward::Forward;
 pub use report::Report;
 pub use run::main;
 pub use spawn::{Gate, LaunchSpec, NotSpawned, quoted, spawn};
+pub use through::{Through, spawn_through};

@@ -18,11 +18,18 @@ use super::plan::{Action, PLAIN, Plan, plan};
 use super::report::{NOT_STARTED, REPORTED, Report, StepName, Word};
 use super::spawn::{GATE, GO, Orders};
 use super::sys::{Linux, take_gate};
+use super::through::{THROUGH, come};
 use crate::config::Options;
 
 /// Runs `daemonrun`. `args` are its arguments, without its own name. Returns only if the command does not run.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut args = args.peekable();
+    if args.next_if(|first| first == THROUGH).is_some() {
+        return match come() {
+            Ok(()) => under_supervisor(args.collect()),
+            Err(_) => ExitCode::from(NOT_STARTED), // Whoever was to wait for it is gone.
+        };
+    }
     match args.next_if(|first| first == GATE) {
         Some(_) => under_supervisor(args.collect()),
         None => alone(args.collect()),

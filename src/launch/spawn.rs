@@ -57,7 +57,7 @@ pub struct LaunchSpec {
 }
 
 /// What was planned of a launch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Planned {
     /// The line that tells the launcher what to do.
     pub(super) line: Vec<u8>,
@@ -188,6 +188,15 @@ pub fn spawn(spec: &LaunchSpec, stdout: OwnedFd, stderr: OwnedFd) -> Result<Gate
 }
 
 impl Gate {
+    /// The gate that this process waits at, once it has been told what to do.
+    pub(super) fn at(pid: i32, socket: UnixStream, planned: Planned) -> io::Result<Self> {
+        let Planned { line, warnings, join, held } = planned;
+        socket.set_nonblocking(true)?;
+        // A plan is far smaller than the buffer of a socket; if it is not, this says so rather than wait.
+        (&socket).write_all(&line)?;
+        Ok(Self { pid, warnings, join, held, socket })
+    }
+
     /// The process.
     pub fn pid(&self) -> i32 {
         self.pid

@@ -10,10 +10,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 
-use daemonctl_actors::cell::Cell;
+use daemonctl_actors::cell::{Cell, Child};
 use daemonctl_actors::lifecycle::Phase;
 use daemonctl_actors::value::{AppName, ExitStatus};
 
+use super::external::{self, Writer};
 use super::host::{Host, Process};
 use super::lock;
 use super::record::{Record, Standing};
@@ -88,14 +89,33 @@ fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>,
         held.process = process;
         held.pipes = out.zip(err);
     });
+    let writer = host.with(name, |held| held.instance.as_ref()?.writer);
+    host.with(name, |held| held.writer = writer.and_then(|writer| Writer::of(writer, held.ears.clone())));
     if host.with(name, |held| held.pipes.is_none()) {
         reopen(host, name, &record.cell);
     }
     for warning in host.attach(name) {
         tracing::warn!(app = %name, "{warning}");
     }
+    take_over_writer(host, name, writer);
     tracing::info!(app = %name, phase = ?record.cell.life.phase, "taken over");
     Some(record.cell)
+}
+
+/// Watches the program that writes an app's logs, or goes on in its place.
+fn take_over_writer(host: &Rc<Host>, name: &AppName, writer: Option<Child>) {
+    let (held, runs) = host.with(name, |held| {
+        let runs = held.process.as_ref().and_then(|process| process.pidfd.as_ref()).is_some_and(|app| !app.has_ended());
+        (held.writer.is_some(), runs)
+    });
+    match (writer, held, runs) {
+        (Some(_), true, _) => external::watch(host, name),
+        (Some(_), false, true) => {
+            let (host, name) = (host.clone(), name.clone());
+            actix::spawn(async move { external::go_on(&host, &name, " with its supervisor").await });
+        }
+        (Some(_), false, false) | (None, ..) => {}
+    }
 }
 
 /// Opens an app's output pipes again, through the processes that write to them.
@@ -106,6 +126,7 @@ fn reopen(host: &Rc<Host>, name: &AppName, cell: &Cell) {
     let verified =
         host.with(name, |held| held.process.as_ref().filter(|process| process.pidfd.is_some()).map(|p| p.child));
     let mut writers: Vec<i32> = verified.iter().map(|child| child.pid).collect();
+    writers.extend(host.with(name, |held| held.writer.as_ref().map(|writer| writer.child.pid)));
     writers.extend(host.members(name, cell.child).iter().map(|member| member.pid));
     let find = |inode| writers.iter().find_map(|pid| reader(*pid, inode));
     if let (Some(out), Some(err)) = (find(out), find(err)) {

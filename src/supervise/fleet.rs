@@ -330,7 +330,7 @@ pub fn dry_run(root: &Root, app: &App, ask: &Ask, environment: &BTreeMap<String,
     let asked = Asked { ask: ask.clone(), environment: environment.clone() };
     let at = Setting { root, runtime: &dir, asked: &asked, awaited: false, launch_id: "" };
     match Instance::configure(app.name(), at) {
-        Ok((instance, ..)) => Ok(instance.launch.shell_line()),
+        Ok((instance, ..)) => Ok(instance.shell_line()),
         Err(failure) => Err(Failure { kind: FailureKind::Configuration, message: failure.message, hint: failure.hint }),
     }
 }

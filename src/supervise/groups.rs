@@ -12,9 +12,9 @@ use std::time::Duration;
 use daemonctl_actors::cell::Child;
 use daemonctl_actors::value::{AppName, ExitStatus, Signal};
 
-use super::family;
 use super::host::{Host, monotonic};
 use super::pidfd::{PidFd, start_time};
+use super::{external, family};
 use crate::cgroup::{Group, Version};
 use crate::config::values::{Level, Size};
 use crate::launch::limits::{NOT_ENFORCED, words};
@@ -42,6 +42,8 @@ impl Host {
         let known: HashSet<i32> = found.iter().chain(&main).map(|child| child.pid).collect();
         let others = grouped.into_iter().filter(|pid| !known.contains(pid) && family::is_living(*pid) && !helps(*pid));
         found.extend(others.filter_map(|pid| Some(Child { pid, start_time: start_time(pid)? })));
+        let writer = self.with(app, |held| held.instance.as_ref()?.writer);
+        found.retain(|member| !external::is_writers(writer, member.pid));
         found
     }
 

@@ -14,6 +14,7 @@ use daemonctl_actors::ports::{Clock, Ports};
 use daemonctl_actors::value::{AppName, ExitStatus, Moment};
 use tokio::sync::watch;
 
+use super::external::Writer;
 use super::family::{self, Search};
 use super::instance::{Asked, Instance, Setting};
 use super::link::{self, Message};
@@ -26,6 +27,7 @@ use super::runtime::RootDir;
 use crate::app::Root;
 use crate::launch::Gate;
 use crate::logs::syslog::Speaker;
+use crate::logs::tap::relay::Ear;
 use crate::logs::terminal::Terminal;
 
 /// Everything a supervisor holds.
@@ -81,6 +83,10 @@ pub struct Held {
     pub pipes: Option<(OwnedFd, OwnedFd)>,
     /// Its name in syslog, where that is told of it.
     pub speaker: Option<Speaker>,
+    /// The process that writes its logs, if that is another's.
+    pub writer: Option<Writer>,
+    /// What that says on standard output and standard error.
+    pub ears: [Ear; 2],
     /// Why some of its output is being dropped, for each stream.
     pub dropping: HashMap<Stream, String>,
 }
@@ -261,7 +267,10 @@ impl Host {
         let apps = self.apps.borrow();
         let small = self.small.borrow();
         let own = |pid: &i32| {
-            let main = |held: &Held| held.process.as_ref().is_some_and(|process| process.child.pid == *pid);
+            let main = |held: &Held| {
+                held.process.as_ref().is_some_and(|process| process.child.pid == *pid)
+                    || held.writer.as_ref().is_some_and(|writer| writer.child.pid == *pid)
+            };
             small.contains(pid) || apps.values().any(main)
         };
         for orphan in family::children(self.identity.process.pid).into_iter().filter(|pid| !own(pid)) {

@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use daemonctl_actors::cell::{Policy, StartFailure, Trouble};
+use daemonctl_actors::cell::{Child, Policy, StartFailure, Trouble};
 use daemonctl_actors::health::HealthPolicy;
 use daemonctl_actors::lifecycle::Timing;
 use daemonctl_actors::restarts::{RestartPolicy, When};
 use daemonctl_actors::value::AppName;
 use serde::{Deserialize, Serialize};
 
+use super::external::{self, Place, Teelog};
 use super::runtime::RootDir;
 use crate::app::{App, AppError, Root, Script};
 use crate::cgroup::Group;
 use crate::config::values::{Level, Restart, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::launch::limits::{self, Held};
-use crate::launch::{Forward, LaunchSpec, environment, walls};
+use crate::launch::{Forward, LaunchSpec, environment, quoted, walls};
 use crate::logs::rotate::Rules;
 
 /// The variable that marks every process of one run.
@@ -69,6 +70,15 @@ pub struct Instance {
     /// How these are rotated.
     #[serde(default)]
     pub rotation: Rules,
+    /// The program that writes its logs, if another one does.
+    #[serde(default)]
+    pub teelog: Option<Teelog>,
+    /// The process of that program.
+    #[serde(default)]
+    pub writer: Option<Child>,
+    /// How long its launch may take.
+    #[serde(default, with = "humantime_serde")]
+    pub start_timeout: Duration,
     /// Whether its output and events go to syslog as well.
     #[serde(default)]
     pub syslog: bool,
@@ -127,7 +137,29 @@ impl Instance {
             options = table::without_unsupported(&options);
         }
         let policy = policy(&app, &options, at.awaited);
-        Ok((Self::build(app, &options, at)?, policy, warnings))
+        let mut instance = Self::build(app, &options, at)?;
+        let place = Place {
+            path: at.asked.environment.get("PATH").map(String::as_str),
+            own: Path::new("/proc/self/exe"),
+            uid: nix::unistd::geteuid().as_raw(),
+        };
+        let logs = (instance.stdout.as_path(), instance.stderr.as_path());
+        let chosen = external::choose(options.logging.collector, place, &instance.rotation, logs);
+        let (teelog, doubt) = chosen.map_err(|why| {
+            let hint = "logging.collector = \"auto\" takes it only where it can be had";
+            wrong(format!("cannot use logging.collector = teelog: {why}"), Some(hint.to_owned()))
+        })?;
+        instance.teelog = teelog;
+        warnings.extend(doubt);
+        Ok((instance, policy, warnings))
+    }
+
+    /// The command line that launches it, as it can be pasted into a shell.
+    pub fn shell_line(&self) -> String {
+        let launcher = self.launch.shell_line();
+        let Some(Teelog { program, arguments }) = &self.teelog else { return launcher };
+        let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments.iter().cloned());
+        words.map(|word| quoted(&word)).chain([launcher]).collect::<Vec<_>>().join(" ")
     }
 
     /// The memory that its control group lets it use.
@@ -140,6 +172,7 @@ impl Instance {
         let mut same = other.clone();
         (same.launch_id, same.pipes, same.outlived_keeper) = (self.launch_id.clone(), self.pipes, self.outlived_keeper);
         (same.launch.join, same.limits) = (self.launch.join.clone(), self.limits.clone());
+        (same.teelog, same.writer) = (self.teelog.clone(), self.writer);
         if let Some(id) = self.launch.environment.get(LAUNCH_ID) {
             same.launch.environment.insert(LAUNCH_ID.to_owned(), id.clone());
         }
@@ -184,6 +217,9 @@ impl Instance {
                 max_age: options.logging.max_age.map(|age| age.0),
                 max_count: options.logging.max_count.map(u64::from),
             },
+            teelog: None,
+            writer: None,
+            start_timeout: options.process.start_timeout.0,
             syslog: options.logging.syslog,
             level,
             pidfile,

@@ -19,6 +19,7 @@
 
 pub mod adopt;
 pub mod checker;
+pub mod external;
 pub mod family;
 pub mod fleet;
 pub mod foreground;

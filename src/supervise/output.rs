@@ -20,7 +20,7 @@ use super::instance::Instance;
 use crate::config::values::Level;
 use crate::logs::mirror::Mirror;
 use crate::logs::syslog::{self, Speaker, Syslog};
-use crate::logs::tap::{self, News, Target};
+use crate::logs::tap::{self, News, Target, relay};
 
 /// The collector of output, and the channel that it tells its news by.
 pub struct Output {
@@ -146,10 +146,6 @@ impl Host {
                 }
             };
             let path = file(&instance, stream);
-            if let Err(error) = tap::prepare(path) {
-                warnings.push(lost(path, &error));
-            }
-            let (news, name) = (self.output.news.clone(), app.clone());
             let mut mirrors: Vec<Box<dyn Mirror>> = Vec::new();
             if let Some(terminal) = &self.terminal {
                 mirrors.push(Box::new(terminal.mirror(app, stream)));
@@ -157,6 +153,16 @@ impl Host {
             if let Some(speaker) = &speaker {
                 mirrors.push(Box::new(syslog::Lines::new(self.output.syslog.clone(), speaker.clone(), stream)));
             }
+            if instance.teelog.is_some() {
+                let ear = self.with(app, |held| held.ears[usize::from(stream == Stream::Err)].clone());
+                let make = Box::new(move || relay::open(pipe, mirrors, ear));
+                collector.do_send(Attach { app: app.clone(), stream, make });
+                continue;
+            }
+            if let Err(error) = tap::prepare(path) {
+                warnings.push(lost(path, &error));
+            }
+            let (news, name) = (self.output.news.clone(), app.clone());
             let target = Target {
                 path: path.to_owned(),
                 rules: instance.rotation,

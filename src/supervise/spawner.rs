@@ -13,6 +13,7 @@ use daemonctl_actors::value::{AppName, ExitStatus, Moment, Signal};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 
+use super::external::{self, Trial};
 use super::groups;
 use super::host::{Hands, Host, Process, monotonic};
 use super::instance::{Instance, Setting};
@@ -30,7 +31,7 @@ impl Spawner for Hands {
     fn launch(&self, app: &AppName, awaited: bool) -> LocalFuture<Result<Launched, StartFailure>> {
         let (host, app) = (self.0.clone(), app.clone());
         Box::pin(async move {
-            let launched = launch_app(&host, &app, awaited)?;
+            let launched = launch_app(&host, &app, awaited).await?;
             match groups::begin_fresh(&host, &app).await {
                 Ok(()) => Ok(launched),
                 Err(error) => {
@@ -217,6 +218,7 @@ impl Spawner for Hands {
                 };
                 host.note_event(&app, Level::Warn, &format!("{killed} {are} killed"));
             }
+            external::drain(&host, &app).await;
             if let Some(collector) = host.collector() {
                 let _ = collector.send(Detach { app: app.clone() }).await;
             }
@@ -229,7 +231,7 @@ impl Spawner for Hands {
 }
 
 /// Configures and starts a launcher, which then waits at its gate.
-fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched, StartFailure> {
+async fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched, StartFailure> {
     if host.with(app, |held| held.process.is_some()) {
         return Err(taken(host, app)); // Taken over a moment ago.
     }
@@ -258,25 +260,26 @@ fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched,
     // The keeper has the pipes before anything can be written to them.
     host.keep(&format!("out:{app}"), &out);
     host.keep(&format!("err:{app}"), &err);
-    let spec = instance.launch.clone();
+    let (spec, teelog) = (instance.launch.clone(), instance.teelog.clone());
     let reconfigured = host.with(app, |held| {
         let reconfigured = held.instance.as_ref().is_some_and(|last| !last.is_launched_like(&instance));
         held.pipes = Some((out, err));
         held.instance = Some(instance);
+        held.ears = Default::default();
         reconfigured
     });
     warnings.extend(host.attach(app));
 
-    let gate = launch::spawn(&spec, out_writer, err_writer).map_err(|refusal| match refusal {
-        NotSpawned::Refused(report) => not_launched(&report),
-        // What it refuses by itself it says in a whole sentence, and will refuse again.
-        NotSpawned::Io(error)
-            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong) =>
-        {
-            lasting(error.to_string())
+    let gate = match &teelog {
+        None => launch::spawn(&spec, out_writer, err_writer).map_err(not_spawned)?,
+        Some(teelog) => {
+            let begun = external::begin(host, app, teelog, &spec, (out_writer, err_writer)).await;
+            begun.map_err(|trial| match trial {
+                Trial::NotSpawned(refusal) => not_spawned(refusal),
+                Trial::Writer(failure) => failure,
+            })?
         }
-        NotSpawned::Io(error) => passing("start its launcher", &error),
-    })?;
+    };
     warnings.extend(gate.warnings.iter().cloned());
     let pid = gate.pid();
     let child = Child { pid, start_time: start_time(pid).unwrap_or_default() };
@@ -287,11 +290,25 @@ fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Launched,
             instance.launch.join.clone_from(&gate.join);
             instance.limits.clone_from(&gate.held);
         }
-        held.process = Some(Process { ours: true, ..Process::new(child, Some(pidfd)) });
+        held.process = Some(Process { ours: teelog.is_none(), ..Process::new(child, Some(pidfd)) });
         held.speaker.iter().for_each(|speaker| speaker.set_pid(pid));
         held.gate = Some(gate);
     });
+    external::watch(host, app);
     Ok(Launched { child, policy, warnings, reconfigured })
+}
+
+fn not_spawned(refusal: NotSpawned) -> StartFailure {
+    match refusal {
+        NotSpawned::Refused(report) => not_launched(&report),
+        // What it refuses by itself it says in a whole sentence, and will refuse again.
+        NotSpawned::Io(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::ArgumentListTooLong) =>
+        {
+            lasting(error.to_string())
+        }
+        NotSpawned::Io(error) => passing("start its launcher", &error),
+    }
 }
 
 /// Another supervisor has the app's lock. Its record may tell which, unless that is another user's.
@@ -359,7 +376,9 @@ async fn told_status(host: &Rc<Host>, app: &AppName, pidfd: Option<&PidFd>) -> E
     tokio::pin!(patience);
     loop {
         let told = host.with(app, |held| held.process.as_ref()?.status);
-        if let Some(status) = told.or_else(|| pidfd?.foreign_status()).or_else(|| zombie_status(child?)) {
+        let writer = || host.with(app, |held| held.writer.as_ref()?.told());
+        let kernel = || pidfd?.foreign_status().or_else(|| zombie_status(child?));
+        if let Some(status) = told.or_else(kernel).or_else(writer) {
             return status;
         }
         if pidfd.is_none() {
@@ -394,7 +413,8 @@ fn group(pid: i32) -> Option<i32> {
 /// exec, or of its end.
 fn is_launcher(pid: i32) -> Option<bool> {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|command| !command.is_empty())?;
-    Some(command.split(|byte| *byte == 0).next() == Some(b"daemonrun"))
+    let name = command.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some(name == b"daemonrun" || name.ends_with(b"/daemonrun"))
 }
 
 fn send_to_group(leader: i32, signal: Signal) -> io::Result<()> {

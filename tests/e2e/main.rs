@@ -40,4 +40,5 @@ mod servers;
 mod speed;
 mod syslog;
 mod teelog;
+mod teelog_external;
 mod walls;

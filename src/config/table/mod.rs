@@ -35,8 +35,7 @@ pub use options::{Options, SECTIONS};
 
 /// Options whose effect is not built yet; a start that sets one fails. With a value, only that value is refused.
 /// Delete a line here once what it names is true.
-const NOT_BUILT: &[(&str, Option<&str>)] =
-    &[("daemon.foreground", None), ("daemon.double_fork", None), ("logging.collector", Some("teelog"))];
+const NOT_BUILT: &[(&str, Option<&str>)] = &[("daemon.foreground", None), ("daemon.double_fork", None)];
 
 /// Every option of an app, section by section.
 pub fn table() -> &'static [Opt] {

@@ -7,10 +7,13 @@
 //! Near the limit of a file, output must be looked at before it is moved, for the end of a line. It is looked at in a
 //! copy that tee(2) makes, so that it stays in the pipe: the same promise holds during rotations.
 //!
+//! [`relay`] is for output that another program writes to files.
+//!
 //! `file` is the log with its rotations and its index, `shared` what all taps have in common, `pipe` the size of pipes.
 
 mod file;
 mod pipe;
+pub mod relay;
 mod shared;
 
 use std::cell::RefCell;

@@ -1,0 +1,278 @@
+//! An external teelog that writes the logs of an app.
+//!
+//! It is a child of the supervisor, in a process group of its own, and starts the app's launcher as its child; pid,
+//! signals, session, status and record are the app's all the same. What it passes on is shown and listened to. It belongs
+//! to the run: it is given time to write what the app has left in its pipes, and does not outlive it. If it ends before
+//! the app does, the built-in collector goes on in its place: the app holds its own pipes open, so nothing breaks.
+
+mod choice;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use daemonctl_actors::cell::{Child, StartFailure, Trouble};
+use daemonctl_actors::log_collector::Detach;
+use daemonctl_actors::value::{AppName, ExitStatus};
+
+use super::host::{Host, monotonic};
+use super::pidfd::{PidFd, register, start_time};
+use crate::config::values::Level;
+use crate::launch::{Gate, LaunchSpec, NotSpawned, Through, spawn_through};
+use crate::logs::tap::relay::Ear;
+
+pub use choice::{Place, Teelog, choose};
+
+/// How long it is given when nothing comes from it any more, once its app is gone.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The process of an external teelog.
+pub struct Writer {
+    /// Its identity.
+    pub child: Child,
+    /// Its descriptor.
+    pub pidfd: PidFd,
+    /// What it says on standard output and standard error.
+    pub ears: [Ear; 2],
+}
+
+impl Writer {
+    /// One that runs already.
+    pub fn of(child: Child, ears: [Ear; 2]) -> Option<Self> {
+        Some(Self { child, pidfd: PidFd::of(child)?, ears })
+    }
+
+    /// How the app ended, by what its writer says.
+    pub fn told(&self) -> Option<ExitStatus> {
+        let heard = self.ears[0].lock().unwrap_or_else(PoisonError::into_inner).verdict;
+        heard.map(ExitStatus::from_shell).or_else(|| self.pidfd.status())
+    }
+}
+
+/// Starts a teelog and waits for the launcher that it starts.
+pub async fn begin(
+    host: &Rc<Host>,
+    app: &AppName,
+    teelog: &Teelog,
+    spec: &LaunchSpec,
+    pipes: (OwnedFd, OwnedFd),
+) -> Result<Gate, Trial> {
+    let launcher = launcher(host)?;
+    let wrapper: Vec<String> = std::iter::once(teelog.program.to_string_lossy().into_owned())
+        .chain(teelog.arguments.iter().cloned())
+        .collect();
+    let (out, err) = (kept_open(&pipes.0)?, kept_open(&pipes.1)?);
+    drop(pipes);
+    let through = spawn_through(&wrapper, &launcher.to_string_lossy(), spec, out, err)?;
+    let child = Child { pid: through.pid, start_time: start_time(through.pid).unwrap_or_default() };
+    let pidfd = PidFd::open(through.pid)?;
+    host.with(app, |held| {
+        let ears = held.ears.clone();
+        held.writer = Some(Writer { child, pidfd, ears });
+        held.instance.iter_mut().for_each(|instance| instance.writer = Some(child));
+    });
+    meet(host, app, through).await
+}
+
+/// Why there is no launcher.
+pub enum Trial {
+    /// The same as without a teelog.
+    NotSpawned(NotSpawned),
+    /// The teelog has failed.
+    Writer(StartFailure),
+}
+
+impl From<NotSpawned> for Trial {
+    fn from(error: NotSpawned) -> Self {
+        Self::NotSpawned(error)
+    }
+}
+
+impl From<io::Error> for Trial {
+    fn from(error: io::Error) -> Self {
+        Self::NotSpawned(error.into())
+    }
+}
+
+async fn meet(host: &Rc<Host>, app: &AppName, mut through: Through) -> Result<Gate, Trial> {
+    let pidfd = host.with(app, |held| held.writer.as_ref().map(|writer| writer.pidfd.try_clone()));
+    let Some(Ok(pidfd)) = pidfd else { return Err(io::Error::other("its teelog cannot be watched").into()) };
+    let socket = register(through.socket()?)?;
+    let patience = host.with(app, |held| held.instance.as_ref().map(|instance| instance.start_timeout));
+    let patience = tokio::time::sleep(patience.unwrap_or(PATIENCE));
+    tokio::pin!(patience);
+    loop {
+        let trouble = tokio::select! {
+            ready = socket.readable() => {
+                drop(ready.map(|mut ready| ready.clear_ready()));
+                match through.meet() {
+                    Ok(gate) => return Ok(gate),
+                    Err((waiting, error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                        through = waiting;
+                        continue;
+                    }
+                    // It has closed its standard input without starting anything.
+                    Err((waiting, error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        drop(waiting);
+                        let _ = tokio::time::timeout(PATIENCE, pidfd.ended()).await;
+                        "has ended and not started it"
+                    }
+                    Err((_, error)) => {
+                        end(host, app).await;
+                        return Err(error.into());
+                    }
+                }
+            }
+            _ = pidfd.ended() => "has ended and not started it",
+            () = &mut patience => "has not started it in time",
+        };
+        end(host, app).await;
+        return Err(Trial::Writer(failed(host, app, trouble).await));
+    }
+}
+
+/// The failure of a teelog that did not start the app, with its last words.
+async fn failed(host: &Rc<Host>, app: &AppName, trouble: &str) -> StartFailure {
+    // Its words come by the log thread.
+    if let Some(collector) = host.collector() {
+        let _ = collector.send(Detach { app: app.clone() }).await;
+    }
+    let last =
+        |ear: &Ear| String::from_utf8_lossy(&ear.lock().unwrap_or_else(PoisonError::into_inner).last).into_owned();
+    let said = host.with(app, |held| held.ears.each_ref().map(last).concat());
+    let program = host.with(app, |held| Some(held.instance.as_ref()?.teelog.as_ref()?.program.display().to_string()));
+    let words = said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(|line| format!(": {line}"));
+    let message = format!("{} {trouble}{}", program.unwrap_or_default(), words.unwrap_or_default());
+    let hint = Some("logging.collector = \"builtin\" does without it".to_owned());
+    StartFailure { trouble: Trouble::Lasting, message, hint }
+}
+
+/// The launcher as a file that another program can execute: a link to this program, under the launcher's name.
+fn launcher(host: &Host) -> io::Result<PathBuf> {
+    let link = host.runtime.path().join("daemonrun");
+    let target = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    if std::fs::read_link(&link).ok() != Some(target.clone()) {
+        let new = host.runtime.path().join("daemonrun.new");
+        let _ = std::fs::remove_file(&new);
+        std::os::unix::fs::symlink(&target, &new)?;
+        std::fs::rename(&new, &link)?;
+    }
+    Ok(link)
+}
+
+/// The write end of a pipe, open for reading as well: no write into it ever meets a pipe that nobody reads.
+fn kept_open(pipe: &OwnedFd) -> io::Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    Ok(OpenOptions::new().read(true).write(true).open(path)?.into())
+}
+
+/// Whether a process belongs to the writer of an app, not to the app.
+pub fn is_writers(writer: Option<Child>, pid: i32) -> bool {
+    let group = nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid)));
+    writer.is_some_and(|writer| pid == writer.pid || group.is_ok_and(|group| group.as_raw() == writer.pid))
+}
+
+/// Waits until the writer of an app that is gone has written what there is.
+pub async fn drain(host: &Rc<Host>, app: &AppName) {
+    let heard = || {
+        host.with(app, |held| {
+            held.ears.each_ref().map(|ear| ear.lock().unwrap_or_else(PoisonError::into_inner).bytes).iter().sum::<u64>()
+        })
+    };
+    let has_ended = || host.with(app, |held| held.writer.as_ref().is_none_or(|writer| writer.pidfd.has_ended()));
+    let (mut bytes, mut until) = (heard(), monotonic() + PATIENCE);
+    while !has_ended() {
+        if monotonic() > until {
+            let text = "teelog did not end with its app, killed";
+            host.note_event(app, Level::Warn, text);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if heard() != bytes {
+            (bytes, until) = (heard(), monotonic() + PATIENCE);
+        }
+    }
+    end(host, app).await;
+}
+
+/// Ends the writer, with whatever it has started in its group.
+async fn end(host: &Rc<Host>, app: &AppName) {
+    let Some(writer) = host.with(app, |held| {
+        held.instance.iter_mut().for_each(|instance| instance.writer = None);
+        held.writer.take()
+    }) else {
+        return;
+    };
+    // Its group has its number for as long as it has not been reaped.
+    if let Some(group) = rustix::process::Pid::from_raw(writer.child.pid).filter(|_| PidFd::of(writer.child).is_some())
+    {
+        let _ = super::pidfd::kill_group(group, libc::SIGKILL);
+    }
+    let _ = writer.pidfd.kill();
+    let _ = tokio::time::timeout(PATIENCE, writer.pidfd.ended()).await;
+    writer.pidfd.reap();
+}
+
+/// Watches the writer of an app that runs: if it ends first, the built-in collector goes on.
+pub fn watch(host: &Rc<Host>, app: &AppName) {
+    let (host, app) = (host.clone(), app.clone());
+    let pidfd = host.with(&app, |held| held.writer.as_ref().map(|writer| (writer.child, writer.pidfd.try_clone())));
+    let Some((writer, Ok(pidfd))) = pidfd else { return };
+    actix::spawn(async move {
+        let _ = pidfd.ended().await;
+        let is_its = host.with(&app, |held| {
+            let runs =
+                held.process.as_ref().and_then(|process| process.pidfd.as_ref()).is_some_and(|app| !app.has_ended());
+            runs && held.writer.as_ref().is_some_and(|held| held.child == writer)
+        });
+        if is_its {
+            let how = pidfd.status().map(|status| format!(" ({status})")).unwrap_or_default();
+            end(&host, &app).await;
+            go_on(&host, &app, &how).await;
+        }
+    });
+}
+
+/// Collects the output of an app whose writer is gone.
+pub async fn go_on(host: &Rc<Host>, app: &AppName, how: &str) {
+    if let Some(collector) = host.collector() {
+        let _ = collector.send(Detach { app: app.clone() }).await;
+    }
+    host.drop_pipes(app);
+    let main = host.with(app, |held| held.process.as_ref().map(|process| process.child));
+    let Some(main) = main else { return };
+    let members = host.members(app, Some(main)).into_iter().map(|member| member.pid);
+    let writers: Vec<i32> = std::iter::once(main.pid).chain(members).collect();
+    let opened = |fd| writers.iter().find_map(|pid| output_of(*pid, fd));
+    let (Some(out), Some(err)) = (opened(1), opened(2)) else {
+        let text = format!("teelog has ended{how}: output is not collected until the app is restarted");
+        return host.note_event(app, Level::Error, &text);
+    };
+    host.keep(&format!("out:{app}"), &out);
+    host.keep(&format!("err:{app}"), &err);
+    host.with(app, |held| {
+        let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino);
+        if let Some(instance) = held.instance.as_mut() {
+            instance.pipes = (inode(&out), inode(&err));
+            instance.teelog = None;
+        }
+        held.pipes = Some((out, err));
+    });
+    let warnings = host.attach(app);
+    host.note_event(app, Level::Error, &format!("teelog has ended{how}: the built-in collector goes on with the logs"));
+    warnings.iter().for_each(|warning| host.note_event(app, Level::Warn, warning));
+}
+
+/// The read end of what a process has for standard output or standard error, if that is a pipe.
+fn output_of(pid: i32, fd: i32) -> Option<OwnedFd> {
+    let path = format!("/proc/{pid}/fd/{fd}");
+    let is_pipe = std::fs::metadata(&path).is_ok_and(|meta| meta.file_type().is_fifo());
+    let open = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).ok();
+    is_pipe.then(open).flatten().map(Into::into)
+}

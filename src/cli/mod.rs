@@ -20,6 +20,7 @@ mod usage;
 mod viewer;
 
 mod completions;
+mod config;
 mod doctor;
 mod init;
 mod kill;
@@ -96,7 +97,7 @@ const COMMANDS: &[Entry] = &[
     verb::<start_all::StartAll>(),
     verb::<stop_all::StopAll>(),
     verb::<doctor::Doctor>(),
-    later("config"),
+    verb::<config::Config>(),
     later("health"),
     later("why"),
     later("events"),
@@ -163,6 +164,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(error::USAGE);
     };
     let mut globals = globals.overlay(after);
+    if let Some((_, deeper)) = after.subcommand() {
+        globals = globals.overlay(deeper);
+    }
     globals.no_color |= no_color;
     let wrong = globals.settle();
     let screen = Screen::new(globals.quiet, globals.no_color);

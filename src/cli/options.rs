@@ -72,6 +72,11 @@ pub(super) fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Whether a flag was given, to a command that has it.
+fn given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_get_one(id).ok().flatten().copied().unwrap_or(false)
+}
+
 impl Args for AppOptions {
     fn augment_args(command: Command) -> Command {
         table::start_args(command)
@@ -86,8 +91,8 @@ impl FromArgMatches for AppOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         Ok(Self {
             asked: table::asked(matches),
-            foreground: matches.get_flag("foreground"),
-            background: matches.get_flag("daemon"),
+            foreground: given(matches, "foreground"),
+            background: given(matches, "daemon"),
         })
     }
 

@@ -52,6 +52,12 @@ fn mistakes_are_named_with_what_was_probably_meant() {
         "logs -n -1 web",
         "start-all web",
         "stop-all --only-active",
+        "config",
+        "config shwo",
+        "config show --formt json",
+        "config show --format xml web",
+        "config show -a web",
+        "config check --sttrict",
     ];
     insta::assert_snapshot!(lines.map(said).join("\n"));
 }

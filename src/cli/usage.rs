@@ -11,13 +11,20 @@ use super::error::CliError;
 pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliError {
     let said = |kind| error.get(kind).map(plain).unwrap_or_default();
     let command = command_of(&said(ContextKind::Usage), args, top);
+    let below = actions(&command, top);
     let argument = said(ContextKind::InvalidArg);
     let option = option_of(&argument);
     let value = said(ContextKind::InvalidValue);
     let message = match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let name = said(ContextKind::InvalidSubcommand);
-            format!("there is no command {name:?}{}", or(nearest(&name, top)))
+            match below.is_empty() {
+                true => format!("there is no command {name:?}{}", or(nearest(&name, top))),
+                false => format!("{command} has no {name:?}: it is one of {}", below.join(", ")),
+            }
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !below.is_empty() => {
+            format!("{command} needs one of {}", below.join(", "))
         }
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
             if command != "daemonctl" && is_global(&option, top) {
@@ -77,11 +84,23 @@ fn nearest(name: &str, top: &Command) -> Option<String> {
 /// The command that a mistake is in: the one whose usage clap would show, else the first that is named at all.
 fn command_of(usage: &str, args: &[OsString], top: &Command) -> String {
     let known = |word: &&str| top.get_subcommands().any(|command| command.get_name() == *word);
-    let found = match usage.is_empty() {
-        true => args.iter().skip(1).filter_map(|arg| arg.to_str()).find(known),
-        false => usage.split_whitespace().find(known),
+    let mut words: Vec<&str> = match usage.is_empty() {
+        true => args.iter().skip(1).filter_map(|arg| arg.to_str()).collect(),
+        false => usage.split_whitespace().collect(),
     };
-    found.unwrap_or("daemonctl").to_owned()
+    let Some(at) = words.iter().position(known) else { return "daemonctl".to_owned() };
+    let rest = words.split_off(at);
+    let next = rest.get(1).filter(|word| actions(rest[0], top).iter().any(|action| action == *word));
+    next.map_or_else(|| rest[0].to_owned(), |action| format!("{} {action}", rest[0]))
+}
+
+/// The commands below a command; a command itself has none.
+fn actions(command: &str, top: &Command) -> Vec<String> {
+    let Some(found) = top.get_subcommands().find(|one| one.get_name() == command) else { return Vec::new() };
+    // Its grammar is made only where it is needed.
+    let mut found = found.clone();
+    found.build();
+    found.get_subcommands().map(|action| action.get_name().to_owned()).collect()
 }
 
 /// Whether an option is one of those that may stand before every command.

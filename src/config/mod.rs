@@ -3,10 +3,17 @@
 //! [`sections`] declares the options; [`table`] is the list of them that everything else loops over; [`values`] are
 //! their text forms; [`layers`] lays defaults, files, environment and flags over each other and reports every mistake
 //! of a file at once; `rules` is what concerns more than one option; [`problem`] is what a report looks like.
+//!
+//! [`key`] is what people call an option; [`edit`] changes the text of a file and nothing else in it, and [`replace`] puts
+//! the text in the file's place; [`schema`] tells editors the rules.
 
+pub mod edit;
+pub mod key;
 pub mod layers;
 pub mod problem;
+pub mod replace;
 mod rules;
+pub mod schema;
 pub mod sections;
 pub mod table;
 pub mod values;
@@ -15,7 +22,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use layers::{Resolved, Sources, resolve};
+pub use key::Key;
+pub use layers::{Global, Origin, Resolved, Sources, resolve};
 pub use problem::{Problem, Problems};
 pub use table::Options;
 

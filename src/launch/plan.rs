@@ -159,6 +159,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is not as asked for: a stand-in, or, with `--force`, what goes without.
     pub warnings: Vec<String>,
+    /// What cannot be enforced here and is done without, with `--force`; each is among the warnings, too.
+    pub without: Vec<Report>,
     /// What holds the limits of memory, processor time and processes.
     pub held: Vec<Held>,
     force: bool,
@@ -176,6 +178,7 @@ impl Plan {
             return Err(report.with_hint_if_none("--force runs it without"));
         }
         self.warnings.push(format!("{}; it runs without", report.message()));
+        self.without.push(report);
         Ok(())
     }
 }

@@ -21,8 +21,8 @@ use super::diagnose::too_big;
 use super::environment::shield;
 use super::facts::Facts;
 use super::limits::{Held, Join};
-use super::options;
-use super::plan::{Action, plan};
+use super::options::{self, Request};
+use super::plan::{Action, Plan, plan};
 use super::report::Report;
 
 /// The flag that tells a launcher that its standard input is a gate. It is always the first.
@@ -69,6 +69,15 @@ pub(super) struct Planned {
     pub(super) held: Vec<Held>,
 }
 
+/// What a launch would come to on this host, as far as that can be known without one.
+#[derive(Debug, Default)]
+pub struct Rehearsal {
+    /// What cannot be done or enforced here: the launch would fail.
+    pub refused: Vec<Report>,
+    /// What would not be quite as asked for.
+    pub warnings: Vec<String>,
+}
+
 impl LaunchSpec {
     /// The command line, as it can be seen in a process list.
     pub fn argv(&self) -> Vec<String> {
@@ -85,14 +94,35 @@ impl LaunchSpec {
         Self { command, ..self.clone() }
     }
 
-    /// What a launcher is told to do, and what others should know about it.
-    pub(super) fn orders(&self) -> Result<Planned, NotSpawned> {
+    /// Plans the launch, and does nothing.
+    pub fn rehearse(&self) -> Result<Rehearsal, NotSpawned> {
+        match self.plan(true) {
+            Ok((_, plan)) => {
+                let stand_in =
+                    |warning: &String| !plan.without.iter().any(|report| warning.starts_with(&report.message()));
+                let warnings = plan.warnings.iter().filter(|warning| stand_in(warning)).cloned().collect();
+                Ok(Rehearsal { refused: plan.without, warnings })
+            }
+            Err(NotSpawned::Refused(report)) => Ok(Rehearsal { refused: vec![report], warnings: Vec::new() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was asked for, and the plan for it.
+    fn plan(&self, force: bool) -> Result<(Request, Plan), NotSpawned> {
         let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
         let words = self.argv().into_iter().skip(1).map(OsString::from).collect();
         let mut request = options::parse(words, true).map_err(|refusal| wrong(refusal.to_string()))?;
         request.extras.joined.clone_from(&self.join);
+        request.extras.force |= force;
         let facts = Facts::gather(&request.options, &request.extras)?;
         let plan = plan(&request.options, &request.extras, &facts)?;
+        Ok((request, plan))
+    }
+
+    /// What a launcher is told to do, and what others should know about it.
+    pub(super) fn orders(&self) -> Result<Planned, NotSpawned> {
+        let (request, plan) = self.plan(false)?;
         let actions: Vec<Action> = plan.steps.into_iter().map(|step| step.action).collect();
         let join = Join::of_all(&actions);
         let orders = Orders { skip: self.flags.len() + 1, force: request.extras.force, actions };

@@ -27,6 +27,7 @@ use crate::config::Ask;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Command as Request, Failure, FailureKind, Reply};
 use crate::control::status::AppStatus;
+use crate::launch::Rehearsal;
 
 /// All supervisors of one root.
 pub struct Fleet {
@@ -325,12 +326,28 @@ pub fn foreground(run: RunRequest) -> Result<ExitCode, FleetError> {
 
 /// The command line that a start would run, ready to be pasted into a shell.
 pub fn dry_run(root: &Root, app: &App, ask: &Ask, environment: &BTreeMap<String, String>) -> Result<String, Failure> {
+    configured(root, app, ask, environment).map(|instance| instance.shell_line())
+}
+
+/// What a start would come to on this host, without one.
+pub fn rehearse(
+    root: &Root,
+    app: &App,
+    ask: &Ask,
+    environment: &BTreeMap<String, String>,
+) -> Result<Rehearsal, Failure> {
+    let wrong = |message: String| Failure { kind: FailureKind::Configuration, message, hint: None };
+    configured(root, app, ask, environment)?.launch.rehearse().map_err(|error| wrong(error.to_string()))
+}
+
+/// An app as a start would find it.
+fn configured(root: &Root, app: &App, ask: &Ask, environment: &BTreeMap<String, String>) -> Result<Instance, Failure> {
     let operation = |message: String| Failure { kind: FailureKind::Operation, message, hint: None };
     let dir = own_runtime().and_then(|runtime| runtime.of(root)).map_err(|error| operation(error.to_string()))?;
     let asked = Asked { ask: ask.clone(), environment: environment.clone() };
     let at = Setting { root, runtime: &dir, asked: &asked, awaited: false, launch_id: "" };
     match Instance::configure(app.name(), at) {
-        Ok((instance, ..)) => Ok(instance.shell_line()),
+        Ok((instance, ..)) => Ok(instance),
         Err(failure) => Err(Failure { kind: FailureKind::Configuration, message: failure.message, hint: failure.hint }),
     }
 }

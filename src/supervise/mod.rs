@@ -42,7 +42,7 @@ pub mod spawner;
 pub mod supervisor;
 pub mod view;
 
-pub use fleet::{Fleet, FleetError, dry_run, foreground};
+pub use fleet::{Fleet, FleetError, dry_run, foreground, rehearse};
 pub use foreground::{ExitOn, RunRequest};
 
 /// What a process with this `argv[0]` is to do, if that is the name of a part of a supervisor.

@@ -11,6 +11,7 @@ mod support;
 mod attach;
 mod capabilities;
 mod completions;
+mod config;
 mod daemonrun;
 mod death;
 mod doctor;

@@ -42,8 +42,10 @@ pub(super) struct Entry {
     pub(super) opt: &'static Opt,
     /// The value.
     pub(super) value: Value,
-    /// The line of the key.
-    pub(super) line: usize,
+    /// Where the key stands.
+    pub(super) position: Position,
+    /// The lines of the variables, where the value is a table of them.
+    pub(super) variables: Vec<(String, usize)>,
 }
 
 /// The text of a configuration file; nothing if it does not exist and was not `required`.
@@ -218,7 +220,8 @@ impl Walk<'_> {
         }
     }
 
-    fn option(&mut self, opt: &'static Opt, key: &Place, value: &Spanned<DeValue<'_>>) {
+    fn option(&mut self, opt: &'static Opt, key: &Place, given: &Spanned<DeValue<'_>>) {
+        let value = given;
         let outcome = match (opt.kind.shape, value.get_ref()) {
             (Shape::List, DeValue::Array(elements)) => list(opt, elements.iter()),
             (Shape::Map, DeValue::Table(variables)) => map(opt, variables),
@@ -230,12 +233,20 @@ impl Walk<'_> {
         };
         match outcome {
             Ok(value) => {
-                let line = Position::of(self.text, key.start).line;
-                self.entries.push(Entry { opt, value, line });
+                let position = Position::of(self.text, key.start);
+                let variables = value_table(opt, given).into_iter().flat_map(DeTable::keys);
+                let line = |name: &Spanned<_>| Position::of(self.text, name.span().start).line;
+                let variables = variables.map(|name| (name.get_ref().to_string(), line(name))).collect();
+                self.entries.push(Entry { opt, value, position, variables });
             }
             Err(wrongs) => self.wrong.extend(wrongs),
         }
     }
+}
+
+/// The variables of a table of them.
+fn value_table<'a, 'i>(opt: &Opt, value: &'a Spanned<DeValue<'i>>) -> Option<&'a DeTable<'i>> {
+    if opt.kind.shape == Shape::Map { value.get_ref().as_table() } else { None }
 }
 
 /// The values of a list, or what is wrong with each that is not one.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use daemonctl_actors::value::AppName;
 use serde_json::Value;
 
+use super::problem::Position;
 use super::sections::Program;
 use super::table::{Opt, find, table, unknown_option};
 use super::{Ask, Options, Problem, Problems, rules};
@@ -42,8 +43,28 @@ pub struct Resolved {
     pub options: Options,
     /// Where the value of each option was set, by name; every option is in it.
     pub origins: BTreeMap<String, Origin>,
+    /// Where each variable of `process.environment` was set, by name: it is the one option that layers add to.
+    pub variables: BTreeMap<String, Origin>,
     /// What may be a mistake, but does not keep the app from starting.
     pub warnings: Vec<Problem>,
+}
+
+/// A text that a file is taken to have, whatever it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct InPlace<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// The text.
+    pub text: &'a str,
+}
+
+/// What the global file says, and nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Global {
+    /// The options it gives every app.
+    pub resolved: Resolved,
+    /// The settings of daemonctl itself, by name.
+    pub program: BTreeMap<String, (Value, Origin)>,
 }
 
 /// Where the value of an option was set.
@@ -87,13 +108,25 @@ impl fmt::Display for Origin {
 
 /// The options of an app, from all layers; or every mistake in them.
 pub fn resolve(sources: &Sources<'_>) -> Result<Resolved, Problems> {
+    Layers::default().resolve(sources)
+}
+
+/// The same, as if one of the files had another text.
+pub fn resolve_as_if(sources: &Sources<'_>, instead: InPlace<'_>) -> Result<Resolved, Problems> {
+    Layers { instead: Some(instead), ..Layers::default() }.resolve(sources)
+}
+
+/// What the global file sets. A file that is missing is empty, unless it was asked for by name.
+pub fn global(file: &Path, by_name: bool) -> Result<Global, Problems> {
     let mut layers = Layers::default();
-    if !sources.ask.no_config {
-        layers.add_files(sources);
-    }
-    layers.add_variables(sources);
-    layers.add_settings(sources.ask);
-    layers.finish()
+    layers.add_file(file, by_name, Scope::Global);
+    let text = file::read(file, by_name).ok().flatten().unwrap_or_default();
+    let entries = file::check(file, &text, Scope::Program).0.into_iter();
+    let program = entries.map(|entry| {
+        let origin = Origin::Global { file: file.to_owned(), line: entry.position.line };
+        (entry.opt.name.clone(), (entry.value, origin))
+    });
+    Ok(Global { program: program.collect(), resolved: layers.finish()? })
 }
 
 /// The settings of daemonctl itself: `[daemonctl]` in the global file. A file that is missing is empty, unless it was
@@ -112,18 +145,49 @@ pub fn check_text(file: &Path, text: &str, global: bool) -> Vec<Problem> {
     file::check(file, text, if global { Scope::Global } else { Scope::App }).1
 }
 
+/// Variables that are nobody's, and apps that share theirs.
+pub fn doubtful_variables(apps: &[AppName], environment: &BTreeMap<String, String>) -> Vec<Problem> {
+    variables::nobodys(apps, environment)
+}
+
+/// The text of a configuration file; nothing where there is none.
+pub fn read(file: &Path) -> Result<Option<String>, Problem> {
+    file::read(file, false)
+}
+
+/// Where in the text of a configuration file each option is set, by name.
+pub fn positions(file: &Path, text: &str) -> BTreeMap<String, Position> {
+    let places = |scope| file::check(file, text, scope).0.into_iter();
+    let both = places(Scope::Global).chain(places(Scope::Program));
+    both.map(|entry| (entry.opt.name.clone(), entry.position)).collect()
+}
+
 /// What the layers so far have set, by option.
 #[derive(Default)]
-struct Layers {
+struct Layers<'a> {
+    instead: Option<InPlace<'a>>,
     values: BTreeMap<&'static str, Value>,
     origins: BTreeMap<&'static str, Origin>,
+    variables: BTreeMap<String, Origin>,
     problems: Problems,
     warnings: Vec<Problem>,
 }
 
-impl Layers {
+impl Layers<'_> {
+    fn resolve(mut self, sources: &Sources<'_>) -> Result<Resolved, Problems> {
+        if !sources.ask.no_config {
+            self.add_files(sources);
+        }
+        self.add_variables(sources);
+        self.add_settings(sources.ask);
+        self.finish()
+    }
+
     /// Lays one value over what there is.
     fn set(&mut self, opt: &'static Opt, value: Value, origin: Origin) {
+        if let Value::Object(variables) = &value {
+            self.variables.extend(variables.keys().map(|name| (name.clone(), origin.clone())));
+        }
         let value = match (self.values.remove(opt.name.as_str()), value) {
             // The one option that is merged.
             (Some(Value::Object(mut below)), Value::Object(above)) => {
@@ -145,7 +209,11 @@ impl Layers {
     }
 
     fn add_file(&mut self, path: &Path, required: bool, scope: Scope) {
-        let text = match file::read(path, required) {
+        let text = match self.instead {
+            Some(InPlace { file, text }) if file == path => Ok(Some(text.to_owned())),
+            _ => file::read(path, required),
+        };
+        let text = match text {
             Ok(Some(text)) => text,
             Ok(None) => return,
             Err(problem) => return self.problems.0.push(problem),
@@ -153,12 +221,12 @@ impl Layers {
         let (entries, problems) = file::check(path, &text, scope);
         self.problems.0.extend(problems);
         for entry in entries {
-            let (file, line) = (path.to_owned(), entry.line);
-            let origin = match scope {
-                Scope::Global => Origin::Global { file, line },
-                Scope::App | Scope::Program => Origin::App { file, line },
+            let origin = |line| match scope {
+                Scope::Global => Origin::Global { file: path.to_owned(), line },
+                Scope::App | Scope::Program => Origin::App { file: path.to_owned(), line },
             };
-            self.set(entry.opt, entry.value, origin);
+            self.set(entry.opt, entry.value, origin(entry.position.line));
+            self.variables.extend(entry.variables.into_iter().map(|(name, line)| (name, origin(line))));
         }
     }
 
@@ -225,7 +293,8 @@ impl Layers {
         let mut origins: BTreeMap<String, Origin> =
             table().iter().map(|opt| (opt.name.clone(), Origin::Default)).collect();
         origins.extend(self.origins.into_iter().map(|(name, origin)| (name.to_owned(), origin)));
-        self.problems.unless_any(Resolved { options, origins, warnings: self.warnings })
+        let (variables, warnings) = (self.variables, self.warnings);
+        self.problems.unless_any(Resolved { options, origins, variables, warnings })
     }
 }
 

@@ -321,6 +321,42 @@ fn a_variable_that_names_no_option_is_a_warning() {
 }
 
 #[test]
+fn of_two_apps_that_a_variable_may_mean_the_longer_name_wins() {
+    let mut home = Home::new()
+        .variable("DAEMONCTL_WEB_LIMITS_TIMEOUT", "1h")
+        .variable("DAEMONCTL_WEB_STDOUT_FILE", "out")
+        .variable("DAEMONCTL_WEB_LIMITS_ENABLED", "no");
+    let timeout = |home: &Home| home.resolve().unwrap().options.limits.timeout.map(|span| span.to_string());
+    assert_eq!(timeout(&home).as_deref(), Some("1h"), "there is no other app");
+    fs::create_dir(home.dir.path().join("web-limits")).unwrap();
+    fs::create_dir(home.dir.path().join("web-stdout")).unwrap();
+    assert_eq!(timeout(&home), None);
+    insta::assert_snapshot!(Problems(home.resolve().unwrap().warnings));
+    home.app = "web-limits".parse().unwrap();
+    assert_eq!(timeout(&home).as_deref(), Some("1h"));
+}
+
+#[test]
+fn variables_of_no_app_and_apps_that_share_theirs_are_told() {
+    let apps: Vec<AppName> = ["web", "web-api", "web_api"].map(|name| name.parse().unwrap()).into();
+    let names = ["DAEMONCTL_WBE_USER", "DAEMONCTL_NOSUCH", "DAEMONCTL_PATH", "DAEMONCTL_WEB_USER", "HOME"];
+    let environment = names.map(|name| (name.to_owned(), String::new())).into();
+    insta::assert_snapshot!(Problems(doubtful_variables(&apps, &environment)));
+}
+
+#[test]
+fn where_each_variable_of_the_environment_was_set_is_known() {
+    let home = Home::new()
+        .global("[process]\nenvironment = { A = 1, B = 1 }\n")
+        .config("[process.environment]\nB = \"2\"\n")
+        .ask("--env", "process.environment", "C=3");
+    let origins = home.resolve().unwrap().variables.into_iter();
+    let told: Vec<String> = origins.map(|(name, origin)| format!("{name}: {origin}")).collect();
+    let told = told.join("\n").replace(&home.dir.path().display().to_string(), "ROOT");
+    assert_eq!(told, "A: ROOT/conf.toml:2\nB: ROOT/web/conf.toml:2\nC: --env");
+}
+
+#[test]
 fn daemonctls_own_variables_set_no_option() {
     let mut home = Home::new().variable("DAEMONCTL_LOG_LEVEL", "debug").variable("DAEMONCTL_LOG_LOGGING_LEVEL", "warn");
     home.app = "log".parse().unwrap();

@@ -3,6 +3,10 @@
 //! `<APP>` is the app's name in upper case, with `_` for everything that is neither letter nor digit; `<KEY>` is
 //! `SECTION_KEY`, or the key alone where only one section has it. Apps whose names differ only in case or punctuation
 //! share their variables.
+//!
+//! Where one app's name is the beginning of another's, a variable can be read in two ways: `DAEMONCTL_WEB_LIMITS_TIMEOUT`
+//! is `limits.timeout` of `web`, and `timeout` of `web-limits`. The longer name wins, and the other app is warned: every
+//! option has another variable that only it can be.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,10 +51,22 @@ pub(super) fn find<'a>(app: &AppName, environment: &'a BTreeMap<String, String>,
             continue;
         }
         let key = &variable[prefix.len()..];
+        let others = others.get_or_insert_with(|| longer_prefixes(&prefix, root));
+        let mut meant = others.iter().filter_map(|(long, name)| Some((variable.strip_prefix(long.as_str())?, name)));
         if let Some(opt) = names().get(key) {
-            found.known.push((variable, opt, text));
-        } else if !others.get_or_insert_with(|| longer_prefixes(&prefix, root)).iter().any(|p| variable.starts_with(p))
-        {
+            match meant.find_map(|(rest, name)| Some((names().get(rest)?, name))) {
+                None => found.known.push((variable, opt, text)),
+                Some((theirs, name)) => {
+                    let message = format!(
+                        "is taken for {} of {name}, not for {} of {app}; for that, write {prefix}{}",
+                        theirs.name,
+                        opt.name,
+                        another_name(opt, key)
+                    );
+                    found.unknown.push(Problem::new(message).about(variable));
+                }
+            }
+        } else if meant.next().is_none() {
             let near = nearest(key, names().keys().map(String::as_str));
             let hint = near.map(|near| format!("; did you mean {prefix}{near}?")).unwrap_or_default();
             found.unknown.push(Problem::new(format!("names no option of {app}{hint}")).about(variable));
@@ -66,12 +82,55 @@ fn prefix(app: &str) -> String {
     "DAEMONCTL_".chars().chain(upper).chain(['_']).collect()
 }
 
-/// The prefixes of apps whose names go on where this one ends: what is unknown to `web` may be meant for `web-api`.
-/// Only looked up when something is unknown.
-fn longer_prefixes(short: &str, root: &Path) -> Vec<String> {
+/// The prefixes of apps whose names go on where this one ends, with the names, longest first: what is said to `web` may be
+/// meant for `web-api`. Only looked up when something is said to `web`.
+fn longer_prefixes(short: &str, root: &Path) -> Vec<(String, AppName)> {
     let entries = std::fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
-    let prefixes = entries.filter_map(|entry| entry.file_name().to_str().map(prefix));
-    prefixes.filter(|long| long.len() > short.len() && long.starts_with(short)).collect()
+    let names =
+        entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let prefixes = names.map(|name: AppName| (prefix(name.as_str()), name));
+    let mut longer: Vec<_> = prefixes.filter(|(long, _)| long.len() > short.len() && long.starts_with(short)).collect();
+    longer.sort_by(|a, b| (b.0.len(), &a.1).cmp(&(a.0.len(), &b.1)));
+    longer
+}
+
+/// The other `<KEY>` of an option: the long one for the short one, and the other way round.
+fn another_name(opt: &Opt, key: &str) -> String {
+    let long = format!("{}_{}", opt.section, opt.key).to_ascii_uppercase();
+    if key == long { opt.key.to_ascii_uppercase() } else { long }
+}
+
+/// A warning for every variable that looks like an option's and is no app's, and for apps that cannot have variables of
+/// their own.
+pub(super) fn nobodys(apps: &[AppName], environment: &BTreeMap<String, String>) -> Vec<Problem> {
+    let prefixes: Vec<(String, &AppName)> = apps.iter().map(|app| (prefix(app.as_str()), app)).collect();
+    let stray = |variable: &&String| {
+        let own = OWN.contains(&variable.as_str());
+        variable.starts_with("DAEMONCTL_") && !own && !prefixes.iter().any(|(prefix, _)| variable.starts_with(prefix))
+    };
+    let mut found: Vec<Problem> = environment
+        .keys()
+        .filter(stray)
+        .map(|variable| {
+            // What would follow the name is known: an app is meant whose name is nearly what stands before it.
+            let rest = variable.trim_start_matches("DAEMONCTL_");
+            let keys = names().keys().filter(|key| rest.ends_with(&format!("_{key}")));
+            let key = keys.max_by_key(|key| key.len());
+            let near = key.and_then(|key| {
+                let name = rest.strip_suffix(&format!("_{key}"))?;
+                let near = nearest(name, apps.iter().map(AppName::as_str))?;
+                Some(format!("; did you mean {}{key}?", prefix(near)))
+            });
+            Problem::new(format!("names no app of this root{}", near.unwrap_or_default())).about(variable)
+        })
+        .collect();
+    for (at, (prefix, app)) in prefixes.iter().enumerate() {
+        for (_, other) in prefixes.iter().skip(at + 1).filter(|(same, _)| same == prefix) {
+            let message = format!("{app} and {other} share their variables, {prefix}…: one of them could be renamed");
+            found.push(Problem::new(message));
+        }
+    }
+    found
 }
 
 /// Every `<KEY>`, and its option.

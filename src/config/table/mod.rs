@@ -28,7 +28,7 @@ use options::{changed, read_table};
 
 pub(super) use flags::unknown as unknown_option;
 pub use flags::{asked, start_args};
-pub use kind::{Kind, Shape};
+pub use kind::{Form, Kind, Shape};
 pub use launch::{launch_args, launch_argv, launch_options, parental};
 pub use opt::Opt;
 pub use options::{Options, SECTIONS};

@@ -126,6 +126,53 @@ fn every_option_has_a_sentence() {
 }
 
 #[test]
+fn an_option_is_declared_in_one_source_file() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut texts, mut dirs) = (Vec::new(), vec![source]);
+    while let Some(dir) = dirs.pop() {
+        for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.extension().and_then(|extension| extension.to_str()) {
+                None if path.is_dir() => dirs.push(path),
+                Some("rs") => texts.push((std::fs::read_to_string(&path).unwrap(), path)),
+                _ => {}
+            }
+        }
+    }
+    let files = |text: &str| -> Vec<String> {
+        let found = texts.iter().filter(|(source, _)| source.contains(text));
+        found.map(|(_, path)| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    };
+    for opt in table() {
+        assert_eq!(files(&format!("/// {}.\n", opt.help())), ["sections.rs"], "{}", opt.name);
+    }
+    // Commands may have an option of their own of the same name; the table has each flag once.
+    let (sections, _) = texts.iter().find(|(_, path)| path.ends_with("config/sections.rs")).unwrap();
+    for flag in table().iter().filter_map(|opt| opt.flag.as_ref()) {
+        assert_eq!(sections.matches(&format!("long = \"{flag}\"")).count(), 1, "--{flag}");
+    }
+}
+
+#[test]
+fn the_documentation_has_a_row_for_every_option() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for opt in table() {
+        let header = format!("\n### [{}]\n", opt.section);
+        let section = page.split(&header).nth(1).unwrap_or_else(|| panic!("no {header}"));
+        let mut rows = section.split("\n#").next().unwrap().lines();
+        let short = opt.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
+        let flag = opt.flag.as_ref().map(|flag| format!(" `{short}--{flag}`")).unwrap_or_default();
+        let negates = if opt.negated { " (negates)" } else { "" };
+        let begin = format!("| `{}` |{flag}{negates} |", opt.key);
+        let row = rows.find(|row| row.starts_with(&begin)).unwrap_or_else(|| panic!("no row {begin}"));
+        let default = opt.default.as_ref().filter(|default| !default.is_empty());
+        assert!(default.is_none_or(|default| row.contains(&format!("`{default}`"))), "{default:?}: {row}");
+        let is_built = !NOT_BUILT.iter().any(|(name, _)| *name == opt.name);
+        assert_eq!(!row.contains("ot supported yet"), is_built, "{row}");
+    }
+}
+
+#[test]
 fn every_default_survives_text_value_text() {
     for opt in table() {
         let Some(default) = &opt.default else { continue };

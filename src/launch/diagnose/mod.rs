@@ -82,6 +82,11 @@ pub fn not_found(name: &Path, path: &OsStr) -> Report {
         .with_hint(format!("PATH is {}; give the whole path, or set PATH", path.display()))
 }
 
+/// Why a file cannot be run by this user, as a sentence that calls it `it`, and what to do about that; nothing where it can.
+pub fn fault_of(path: &Path) -> Option<(String, Option<String>)> {
+    examine(path, "it", 0).map(|fault| (fault.why, fault.hint))
+}
+
 /// What keeps a file from being run.
 struct Fault {
     why: String,

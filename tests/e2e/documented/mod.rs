@@ -71,6 +71,7 @@ macro_rules! played {
 played! {
     readme: "README.md",
     architecture: "docs/architecture.md",
+    configuration: "docs/configuration.md",
     exit_codes: "docs/exit-codes.md",
     limits: "docs/limits.md",
     sandboxing: "docs/sandboxing.md",

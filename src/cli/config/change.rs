@@ -1,0 +1,178 @@
+//! A change to a configuration file: made in the text, checked as a whole, and only then put in the file's place.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use daemonctl_actors::value::AppName;
+use serde_json::Value;
+
+use super::{diff, global_file, shown};
+use crate::app::AppError;
+use crate::cli::error::CliError;
+use crate::cli::options::plain;
+use crate::cli::session::Session;
+use crate::config::edit::{self, written};
+use crate::config::layers::{self, InPlace};
+use crate::config::replace::{Held, ReplaceError};
+use crate::config::{Ask, Key, Options, Problem, Problems, Sources, table};
+
+/// What is done to one option.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Set(Key, Value),
+    Unset(Key),
+}
+
+/// The file that is changed.
+struct Target {
+    /// The app it belongs to; none for the global file.
+    app: Option<AppName>,
+    file: PathBuf,
+}
+
+impl From<ReplaceError> for CliError {
+    fn from(error: ReplaceError) -> Self {
+        Self::Io { doing: error.doing, source: error.source }
+    }
+}
+
+/// Makes the changes that a command line asks for.
+pub(super) fn carry_out(session: &mut Session, app: Option<&str>, changes: &[Change]) -> Result<ExitCode, CliError> {
+    let target = target(session, app)?;
+    let patience = session.globals.op_timeout();
+    let held = if session.globals.dry_run { None } else { Some(Held::take(&target.file, patience)?) };
+    let old = layers::read(&target.file).map_err(Problems::from)?.unwrap_or_default();
+    let (new, told) = applied(&target, &old, changes)?;
+    validate(session, &target, &old, &new)?;
+    let name = held.as_ref().map_or_else(|| shown(&target.file), |held| shown(held.path()));
+    if new == old {
+        session.screen.done(&format!("{name} is as it was: there was nothing to change"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(held) = held else {
+        let (before, after) = (edit::veiled(&old, None), edit::veiled(&new, Some(&old)));
+        session.screen.result(&diff::unified(&name, &before, &after))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    held.replace(&new)?;
+    told.iter().try_for_each(|line| session.screen.done(&format!("{name}: {line}")))?;
+    note_those_that_run(session, &target);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Which file is meant. An app without a file gets one where its next version will find it, too: beside a `run` link,
+/// not behind it.
+fn target(session: &mut Session, app: Option<&str>) -> Result<Target, CliError> {
+    let Some(name) = app else { return Ok(Target { app: None, file: global_file(session)?.0 }) };
+    match session.root()?.app(name) {
+        Ok(app) => {
+            let home = if app.dir().join("run").is_symlink() { app.dir() } else { app.run_dir() };
+            let file = app.config().map_or_else(|| home.join("conf.toml"), Path::to_owned);
+            Ok(Target { app: Some(app.name().clone()), file })
+        }
+        // It becomes an app by this: `config set new process.command=…`.
+        Err(AppError::Empty(dir)) if dir.is_dir() => {
+            let name = name.parse().map_err(AppError::from)?;
+            Ok(Target { app: Some(name), file: dir.join("conf.toml") })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The text with all changes made, and what each of them did, in words.
+fn applied(target: &Target, old: &str, changes: &[Change]) -> Result<(String, Vec<String>), CliError> {
+    let (mut text, mut told) = (old.to_owned(), Vec::new());
+    for change in changes {
+        let (Change::Set(key, _) | Change::Unset(key)) = change;
+        let hide = |value: String| if key.is_secret() { "\"***\"".to_owned() } else { value };
+        let was = edit::get(&text, key).map(|value| format!("was {}", hide(value)));
+        let after = match change {
+            Change::Set(key, value) => edit::set(&text, key, value).map(Some),
+            Change::Unset(key) => edit::unset(&text, key),
+        };
+        let after = after.map_err(|problem| refused(target, &text, problem))?;
+        told.push(match (change, &after) {
+            (Change::Set(_, value), _) => {
+                let value = hide(written(value).to_string());
+                format!("{key} = {value} ({})", was.as_deref().unwrap_or("was not set"))
+            }
+            (Change::Unset(_), Some(_)) => {
+                format!("{key} is not set any more ({})", was.as_deref().unwrap_or("was a table"))
+            }
+            (Change::Unset(_), None) => format!("{key} was not set"),
+        });
+        text = after.unwrap_or(text);
+    }
+    Ok((text, told))
+}
+
+/// Why a text cannot be changed. One that is not TOML has mistakes with places, which say more.
+fn refused(target: &Target, text: &str, problem: Problem) -> CliError {
+    let problems = layers::check_text(&target.file, text, target.app.is_none());
+    if problems.is_empty() {
+        Problems::from(problem.in_file(&target.file, None)).into()
+    } else {
+        Problems(problems).into()
+    }
+}
+
+/// Whether the new text is a configuration without mistakes, by itself and with the other files. A global file must not
+/// break an app that was whole before.
+fn validate(session: &mut Session, target: &Target, old: &str, new: &str) -> Result<(), CliError> {
+    let ask = plain(&session.globals)?;
+    let mut problems = layers::check_text(&target.file, new, target.app.is_none());
+    match &target.app {
+        _ if !problems.is_empty() => {}
+        Some(app) => match as_if(session, &ask, app, Some(&target.file), target, new)? {
+            Ok(options) => warn_of_unsupported(session, &options),
+            Err(found) => problems = found.0,
+        },
+        None => {
+            for app in session.all_apps()? {
+                let Err(found) = as_if(session, &ask, app.name(), app.config(), target, new)? else { continue };
+                if as_if(session, &ask, app.name(), app.config(), target, old)?.is_ok() {
+                    problems
+                        .extend(found.0.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+    if !problems.is_empty() {
+        session.screen.note(&format!("{} is left as it was: with this change it would be wrong", shown(&target.file)));
+    }
+    Ok(Problems(problems).unless_any(())?)
+}
+
+/// The options that the files would give an app if the target had another text.
+fn as_if(
+    session: &mut Session,
+    ask: &Ask,
+    app: &AppName,
+    app_config: Option<&Path>,
+    target: &Target,
+    text: &str,
+) -> Result<Result<Options, Problems>, CliError> {
+    let root = session.root()?.path();
+    let sources = Sources { root, app, app_config, ask, environment: &BTreeMap::new() };
+    let instead = InPlace { file: &target.file, text };
+    Ok(layers::resolve_as_if(&sources, instead).map(|resolved| resolved.options))
+}
+
+/// What is set and not built yet is no mistake of the file, but a start would refuse it.
+fn warn_of_unsupported(session: &Session, options: &Options) {
+    for (key, value) in table::unsupported(options) {
+        session.screen.note(&format!("warning: {key} = {value} is not supported yet, and a start will refuse it"));
+    }
+}
+
+/// A file is read when an app is launched. That nobody can say what runs is no reason to fail after the work is done.
+fn note_those_that_run(session: &mut Session, target: &Target) {
+    let asked: Vec<AppName> = target.app.iter().cloned().collect();
+    let Ok(known) = session.status(&asked) else { return };
+    let running: Vec<&str> = known.iter().filter(|app| app.is_active()).map(|app| app.name.as_str()).collect();
+    if !running.is_empty() {
+        let names = running.join(" ");
+        session.screen.note(&format!("this takes effect at the next launch: daemonctl restart {names}"));
+    }
+}

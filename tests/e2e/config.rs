@@ -1,0 +1,353 @@
+//! What is configured: shown, changed and checked, with the binary and the files as an operator has them.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+
+use serde_json::Value;
+
+use crate::support::{Home, Output, example, is_root};
+
+/// A root with a global file, and an app with a file of its own.
+fn home() -> Home {
+    let home = Home::new();
+    let global = "[daemonctl]\nop_timeout = \"20s\"\n\n[process]\nenvironment = { LANG = \"C\" }\n\n[logging]\nlevel = \"warn\"\n";
+    fs::write(home.root().join("conf.toml"), global).unwrap();
+    home.app("web").behaves("sleep").conf(
+        "# The site.\n[process]\nrestart = \"on-failure\"  # and no more\nargs = [\"--port\", \"80\"]\n\n\
+         [process.environment]\nTOKEN = \"hunter2\"\n\n[limits]\nfile_limit = 256\n",
+    );
+    home
+}
+
+/// What a command printed, without what changes from one run to the next.
+fn page(home: &Home, output: &Output) -> String {
+    let place = |text: &str| {
+        let text = text.replace(&*home.root().to_string_lossy(), "[ROOT]");
+        text.replace(&*home.base().to_string_lossy(), "[HOME]")
+    };
+    let err: String = place(&output.stderr).lines().map(|line| format!("! {line}\n")).collect();
+    format!("$ {}\n{}{err}[exit code {}]\n\n", place(&output.line), place(&output.stdout), output.code())
+}
+
+#[test]
+fn what_is_set_is_shown_in_every_form() {
+    let home = home();
+    let lines = [
+        "config show web",
+        "config show",
+        "config show --global --format json",
+        "config show --all",
+        "config show --format json web",
+        "config show --format yaml web",
+        "config show --reveal web",
+        "config show --path file_limit web",
+        "config show --path process.args web",
+        "config show --path process.args --format json web",
+        "config show --path process.environment.TOKEN web",
+        "config show --path process.environment.TOKEN --reveal web",
+        "config show --path limits.cpu_limit web",
+        "config show --path process.restart_delay web",
+        "config show --path process.restart_delay --resolved web",
+        "config show --path limits.file_limt web",
+        "config show --path op_timeout",
+        "config show --path logging.level --all",
+        "config show wbe",
+    ];
+    let told: String = lines.iter().map(|line| page(&home, &home.ctl(line.split_whitespace()))).collect();
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn every_value_has_an_origin() {
+    let home = home();
+    let mut command = home.command(["config", "show", "--resolved", "web", "--umask", "077", "--config-override"]);
+    command.arg("logging.max_count=3").env("DAEMONCTL_WEB_PRIORITY", "5").env("DAEMONCTL_WEB_PROCESS_PRIORITY", "6");
+    let shown = home.finish(command).ok();
+    insta::assert_snapshot!(page(&home, &shown));
+    // It is a file again, and says the same.
+    home.app("copy").behaves("sleep").conf(&shown.stdout.replace("\"***\"", "\"hunter2\""));
+    let again = home.ctl(["config", "show", "--resolved", "--no-config", "--format", "json", "copy"]).ok();
+    let again: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again["daemon"]["umask"], serde_json::json!({ "value": "022", "origin": "default" }));
+    home.ctl(["config", "show", "--path", "daemon.umask", "copy"]).ok().says("077");
+    home.ctl(["config", "show", "--path", "process.priority", "copy"]).ok().says("6");
+    home.ctl(["config", "show", "--path", "logging.max_count", "copy"]).ok().says("3");
+
+    let json = home.ctl(["config", "show", "--resolved", "--format", "json", "web"]).ok();
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    let origin = |section: &str, key: &str| json[section][key]["origin"].as_str().unwrap().to_owned();
+    assert_eq!(origin("limits", "file_limit"), format!("{}:10", home.app("web").path("conf.toml").display()));
+    assert_eq!(origin("logging", "level"), format!("{}:8", home.root().join("conf.toml").display()));
+    assert_eq!(
+        json["process"]["environment"]["variables"]["LANG"],
+        format!("{}:5", home.root().join("conf.toml").display())
+    );
+    assert_eq!(json["limits"]["cpu_limit"], serde_json::json!({ "value": null, "origin": "default" }));
+}
+
+#[test]
+fn a_change_takes_effect_at_the_next_launch_and_leaves_comments_owner_and_mode() {
+    let home = home();
+    let app = home.app("web");
+    let file = app.path("conf.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    if is_root("that a file keeps its owner") {
+        std::os::unix::fs::chown(&file, Some(1234), Some(2345)).unwrap();
+    }
+    let before = fs::metadata(&file).unwrap();
+    home.ctl(["start", "web"]).ok();
+    let pid = app.status().main_pid();
+    let set = home.ctl(["config", "set", "web", "file_limit=128", "process.environment.GREETING=it's, so"]).ok();
+    set.explains("daemonctl restart web").says("limits.file_limit = 128 (was 256)").never_says("it's, so");
+    let text = app.read("conf.toml");
+    assert!(text.starts_with("# The site.\n[process]\nrestart = \"on-failure\"  # and no more\n"), "{text}");
+    let after = fs::metadata(&file).unwrap();
+    assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
+    let limits = |pid: i32| fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let files = |pid: i32| {
+        let all = limits(pid);
+        let line = all.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        line.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    assert_eq!(files(pid), "256");
+    home.ctl(["restart", "web"]).ok();
+    let pid = app.status().main_pid();
+    assert_eq!(files(pid), "128");
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    assert!(String::from_utf8_lossy(&environ).contains("GREETING=it's, so"));
+    // What was added is gone without a trace.
+    home.ctl(["config", "unset", "web", "process.environment.GREETING"]).ok().never_says("it's, so");
+    home.ctl(["config", "set", "web", "limits.file_limit=256"]).ok();
+    assert_eq!(app.read("conf.toml"), text.replace("128", "256").replace("GREETING = \"it's, so\"\n", ""));
+    home.ctl(["config", "set", "web", "limits.file_limit=256"]).ok().says("nothing to change");
+}
+
+#[test]
+fn a_change_that_would_be_wrong_changes_nothing() {
+    let home = home();
+    let app = home.app("web");
+    home.app("walled").behaves("sleep").conf("[sandbox]\nprivate_tmp = true\n");
+    home.app("broken")
+        .behaves("sleep")
+        .conf("[process]\nrestrat = \"no\"\nrestart_delay = \"1M\"\n\n[limits]\nfile_limit = \"many\"\n");
+    home.app("torn").behaves("sleep").conf("[process\nrestart = \"no\"\n");
+    let files = ["conf.toml", "web/conf.toml", "walled/conf.toml", "broken/conf.toml", "torn/conf.toml"];
+    let all = || files.map(|file| fs::read_to_string(home.root().join(file)).unwrap());
+    let before = all();
+    let lines = [
+        "config set web limits.memory_limit=12X restrat=no umask=999",
+        "config set web sandbox.type=none sandbox.private_tmp=yes",
+        "config set web daemonctl.op_timeout=5",
+        "config set web enabled=no",
+        "config set web process.environment.A,B=1",
+        "config set sandbox.type=none",
+        "config set broken process.restart=always",
+        "config set torn process.restart=always",
+        "config set wbe umask=077",
+        "config set web",
+        "config set",
+        "config set limits.memory_limit 1G",
+        "config unset web",
+        "config unset umask",
+        "config unset web restrat",
+        "config set --dry-run web limits.cpu_limit=50 process.environment.TOKEN=new umask=077",
+        "config unset -n web process.restart",
+    ];
+    let told: String = lines.iter().map(|line| page(&home, &home.ctl(line.split_whitespace()))).collect();
+    assert_eq!(all(), before);
+    let left = fs::read_dir(app.dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.ends_with(".new")), "something is left beside the file");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn who_may_not_change_a_file_is_told_so() {
+    if !is_root("another user's attempt") {
+        return;
+    }
+    let home = home();
+    let before = home.app("web").read("conf.toml");
+    let as_nobody = |line: &str| {
+        let mut command = home.command(line.split(' '));
+        command.env("DAEMONCTL_RUNTIME_DIR", home.base().join("nobodys")).uid(65534).gid(65534);
+        home.finish(command)
+    };
+    as_nobody("config set web umask=077").exits(5).explains("cannot write a new file beside");
+    // A directory of one's own is not enough to take a file from its owner.
+    std::os::unix::fs::chown(home.app("web").dir(), Some(65534), Some(65534)).unwrap();
+    as_nobody("config set web umask=077").exits(5).explains("cannot keep owner and group of");
+    assert_eq!(home.app("web").read("conf.toml"), before);
+    as_nobody("config show web").ok().says("file_limit = 256");
+}
+
+#[test]
+fn files_are_made_where_they_belong_and_links_are_followed() {
+    let home = home();
+    // A directory becomes an app.
+    fs::create_dir(home.root().join("new")).unwrap();
+    home.ctl(["config", "set", "new", "process.command=sleep", "process.args=1000"]).ok();
+    assert_eq!(home.app("new").read("conf.toml"), "[process]\ncommand = \"sleep\"\nargs = [\"1000\"]\n");
+    home.ctl(["start", "new"]).ok();
+    home.ctl(["stop", "new"]).ok();
+    // A setting survives the next version.
+    let app = home.app("versioned").script("dist/1/run", "exec sleep 1000");
+    symlink("dist/1", app.path("run")).unwrap();
+    home.ctl(["config", "set", "versioned", "umask=077"]).ok();
+    assert_eq!(app.read("conf.toml"), "[daemon]\numask = \"077\"\n");
+    // The link stays one.
+    let shared = home.base().join("shared.toml");
+    fs::write(&shared, "# everybody's\n").unwrap();
+    let link = home.app("linked").behaves("sleep").path("conf.toml");
+    symlink(&shared, &link).unwrap();
+    home.ctl(["config", "set", "linked", "umask=077"]).ok().says("shared.toml: daemon.umask");
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&shared).unwrap(), "# everybody's\n\n[daemon]\numask = \"077\"\n");
+    // Without an app it is the global file, or the one that was named.
+    home.ctl(["config", "set", "op_timeout=5s"]).ok();
+    assert!(
+        fs::read_to_string(home.root().join("conf.toml")).unwrap().starts_with("[daemonctl]\nop_timeout = \"5s\"\n")
+    );
+    let other = home.base().join("other.toml");
+    home.ctl(["--config", &other.to_string_lossy(), "config", "set", "logging.level=debug"]).ok();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "[logging]\nlevel = \"debug\"\n");
+}
+
+#[test]
+fn of_many_changes_at_the_same_time_none_is_lost() {
+    let home = home();
+    let changes: Vec<String> = (0..12).map(|at| format!("process.environment.V{at}={at}")).collect();
+    let running: Vec<_> = changes.iter().map(|change| home.spawn(["config", "set", "web", change])).collect();
+    running.into_iter().for_each(|one| drop(one.wait().ok()));
+    for at in 0..12 {
+        let key = format!("process.environment.V{at}");
+        let shown = home.ctl(["config", "show", "--reveal", "--path", &key, "web"]).ok();
+        assert_eq!(shown.stdout.trim(), at.to_string());
+    }
+}
+
+#[test]
+fn every_mistake_below_the_root_is_found_at_once() {
+    let home = home();
+    let conf = home.root().join("conf.toml");
+    fs::write(&conf, "[daemonctl]\nlog_levle = \"info\"\n\n[logging]\nlevel = \"loud\"\n").unwrap();
+    home.app("broken")
+        .program("run", "#!/nowhere/python\n")
+        .conf("[process]\nrestrat = \"no\"\nrestart_delay = \"1M\"\n\n[limits]\nfile_limit = \"many\"\n");
+    let report = home.ctl(["config", "check"]).exits(2);
+    insta::assert_snapshot!("check_of_broken_files", page(&home, &report));
+
+    fs::write(&conf, "").unwrap();
+    home.app("broken").behaves("sleep").conf("");
+    home.app("asks").file("run", "#!/usr/bin/python3\n").file(".version", "\n").file("vars.env", "A=1\nB\n").conf(
+        "[daemon]\nworking_directory = \"nowhere\"\n\n[process]\nenvironment_file = \"vars.env\"\n\n\
+         [security]\nuser = \"nobody-here\"\ngroup = \"no-group\"\n\n[monitoring]\nenabled = true\n\n\
+         [sandbox]\nseccomp_profile = \"gone.json\"\n",
+    );
+    home.app("command").conf("[process]\ncommand = \"no-such-program\"\n");
+    home.app("path").conf("[process]\ncommand = \"bin/tool\"\n").file("bin/tool", "text\n");
+    home.app("checked")
+        .behaves("sleep")
+        .script("check", "true")
+        .script("on-start", "true")
+        .program("on-stop", "echo\n");
+    home.app("bad name").behaves("sleep");
+    home.app("empty").conf("");
+    home.app("notes").file("README", "no app\n");
+    home.app("web-limits").behaves("sleep");
+    home.app("web_limits").behaves("sleep");
+    let check = |args: &[&str]| {
+        let mut command = home.command(["config", "check"].iter().chain(args));
+        command.env("PATH", "/usr/bin:/bin").env("DAEMONCTL_WEB_USR", "x").env("DAEMONCTL_WBE_USER", "x");
+        command.env("DAEMONCTL_WEB_LIMITS_TIMEOUT", "1h");
+        home.finish(command)
+    };
+    let report = check(&[]).exits(2);
+    insta::assert_snapshot!("check_of_everything", page(&home, &report));
+    assert!(home.supervisors().is_empty(), "a check has started something");
+
+    let json: Value = serde_json::from_str(&check(&["--json"]).exits(2).stdout).unwrap();
+    assert_eq!(json["schema_version"], 1);
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!(findings.len() as u64, json["errors"].as_u64().unwrap() + json["warnings"].as_u64().unwrap());
+    let user = findings.iter().find(|finding| finding["subject"] == "security.user").unwrap();
+    assert_eq!(
+        (user["app"].as_str(), user["line"].as_u64(), user["column"].as_u64()),
+        (Some("asks"), Some(8), Some(1))
+    );
+
+    let warned = home.ctl(["config", "check", "checked"]);
+    warned.exits(2).says("on-stop: error: it has no #! line").says("check: warning: the app is not monitored");
+    home.ctl(["config", "check", "web"]).ok();
+    home.app("web").script("check", "true");
+    home.ctl(["config", "check", "web"]).ok().says("warning");
+    home.ctl(["config", "check", "--strict", "web"]).exits(2);
+}
+
+#[test]
+fn what_check_says_of_the_host_is_what_a_start_says() {
+    let home = Home::new();
+    let asks = [
+        "[limits]\ncpu_limit = 50\n",
+        "[limits]\nmemory_limit = \"64M\"\n",
+        "[sandbox]\nprivate_tmp = true\n",
+        "[sandbox]\ntype = \"firejail\"\n",
+        "[sandbox]\nseccomp_profile = \"none.json\"\n",
+        "[security]\nuser = \"nobody\"\n",
+    ];
+    for (at, conf) in asks.iter().enumerate() {
+        let name = format!("app{at}");
+        home.app(&name).behaves("sleep").conf(conf);
+        let (checked, started) = (home.ctl(["config", "check", &name]), home.ctl(["start", &name]));
+        assert_eq!(checked.code() == 0, started.code() == 0, "{conf}\n{checked}\n{started}");
+    }
+}
+
+#[test]
+fn the_examples_are_without_mistakes() {
+    let root = example("");
+    let home = Home::new();
+    let checked = home.ctl(["-p", &root.to_string_lossy(), "config", "check"]).ok();
+    assert_eq!(checked.stdout, "", "{checked}");
+    let schema: Value = serde_json::from_str(&home.ctl(["config", "schema"]).ok().stdout).unwrap();
+    let worker = fs::read_to_string(example("worker").join("conf.toml")).unwrap();
+    let worker = serde_json::to_value(worker.parse::<toml::Table>().unwrap()).unwrap();
+    assert!(jsonschema::is_valid(&schema, &worker));
+    assert!(!jsonschema::is_valid(&schema, &serde_json::json!({ "process": { "restrat": "no" } })));
+}
+
+#[test]
+fn a_variable_sets_an_option_of_the_app_it_names_and_of_no_other() {
+    let home = Home::new();
+    for name in ["web", "web-api", "web-limits"] {
+        home.app(name).behaves("sleep");
+    }
+    let variables = [
+        ("DAEMONCTL_WEB_API_UMASK", "007"),
+        ("DAEMONCTL_WEB_UMASK", "070"),
+        ("DAEMONCTL_WEB_LIMITS_TIMEOUT", "1h"),
+        ("DAEMONCTL_WEB_API_USR", "x"),
+        ("DAEMONCTL_WEB_SUCCESS_EXIT_CODES", "0,3"),
+    ];
+    let ctl = |line: &str| {
+        let mut command = home.command(line.split(' '));
+        command.envs(variables);
+        home.finish(command)
+    };
+    let value =
+        |app: &str, key: &str| ctl(&format!("config show --resolved --path {key} {app}")).stdout.trim().to_owned();
+    assert_eq!(value("web", "daemon.umask"), "070");
+    assert_eq!(value("web-api", "daemon.umask"), "007");
+    assert_eq!(value("web", "process.success_exit_codes"), "0,3");
+    assert_eq!(value("web-limits", "limits.timeout"), "1h");
+    assert_eq!(value("web", "limits.timeout"), "");
+    // A start does as it says, and says what is odd.
+    let umask = |app: &str| {
+        let status = fs::read_to_string(format!("/proc/{}/status", home.app(app).status().main_pid())).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("Umask:\t").map(str::to_owned)).unwrap()
+    };
+    ctl("start web").ok().explains("DAEMONCTL_WEB_LIMITS_TIMEOUT: is taken for limits.timeout of web-limits");
+    let started = ctl("start web-api").ok();
+    started.explains("DAEMONCTL_WEB_API_USR: names no option of web-api; did you mean DAEMONCTL_WEB_API_USER?");
+    assert_eq!((umask("web"), umask("web-api")), ("0070".to_owned(), "0007".to_owned()));
+}

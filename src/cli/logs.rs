@@ -123,16 +123,20 @@ Examples:
         let mut page = Page::new(form, origins, BufWriter::with_capacity(64 << 10, io::stdout().lock()));
         let logs = show(chosen, asked, self.head.is_some(), &mut page)?;
         if self.follow {
+            tell_unread(session, &logs);
             let logs = logs.into_iter().map(Past::go_on).collect::<Result<_, _>>()?;
             Follow { logs, page, raw: raw_follow, until: self.until, stamps }.run()?;
             return Ok(ExitCode::SUCCESS);
         }
         page.finish().map_err(CliError::Output)?;
-        for unread in logs.iter().flat_map(|past| &past.log.unread) {
-            session.screen.note(unread);
-        }
+        tell_unread(session, &logs);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Names the archives that could not be read.
+fn tell_unread(session: &Session, logs: &[Past]) {
+    logs.iter().flat_map(|past| &past.log.unread).for_each(|unread| session.screen.note(unread));
 }
 
 /// Reads a number of lines.

@@ -6,8 +6,8 @@
 //!
 //! Reading: the files hold exactly what the app wrote, so everything shown around a line is added here. [`whole`] is a
 //! log with its archives, in which places are found without reading what lies between; [`scan`] goes from line to line,
-//! [`filter`] says which are wanted, [`level`] and [`stamps`] what a line says of itself, [`moment`] what a person means
-//! by a time; [`merge`] makes one of several logs. [`follow`] waits for more, whatever happens to the file's name
+//! [`filter`] says which are wanted, [`level`] and [`stamps`] what a line says of itself, [`suspects`] where it is worth
+//! asking for its level, [`moment`] what a person means by a time; [`merge`] makes one of several logs. [`follow`] waits for more, whatever happens to the file's name
 //! meanwhile.
 //!
 //! Both: [`archives`] knows what becomes of a log that is rotated, and [`times`] when its bytes were written.
@@ -24,6 +24,7 @@ pub mod read;
 pub mod rotate;
 pub mod scan;
 pub mod stamps;
+pub mod suspects;
 pub mod syslog;
 pub mod tap;
 pub mod terminal;

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::filter::{Filter, line_at};
 use super::level;
+use super::suspects::Suspects;
 use super::whole::{Log, Place};
 use crate::config::values::Level;
 
@@ -31,11 +32,20 @@ pub struct Scan {
     line: Range<usize>,
     /// Whether the block begins with a further piece of a line that is too long for one.
     cut: bool,
-    /// Up to where the lines of the block have been asked for their level and time.
-    asked: usize,
+    /// Up to where the lines of the block have been asked for their level, and for their time.
+    asked: Asked,
+    /// Where to go on while the level is one that is not wanted.
+    suspects: Option<Suspects>,
     level: Option<Level>,
     said: Option<u64>,
     time: Option<u64>,
+}
+
+/// Up to where lines have been asked what they say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    level: usize,
+    time: usize,
 }
 
 impl Scan {
@@ -46,6 +56,7 @@ impl Scan {
         let level = if wants.level { log.said_before(from, &level::of)? } else { None };
         let said = if wants.time { log.said_before(from, &|line| stamps.of(line))? } else { None };
         let nowhere = 0..0;
+        let suspects = filter.level.filter(|_| filter.pattern.is_none()).and_then(Suspects::of);
         Ok(Self {
             filter,
             wants,
@@ -54,7 +65,8 @@ impl Scan {
             block: Vec::new(),
             line: nowhere,
             cut: false,
-            asked: 0,
+            asked: Asked::default(),
+            suspects,
             level,
             said,
             time: None,
@@ -72,7 +84,13 @@ impl Scan {
             }
             let from = self.line.end;
             self.line = match &self.filter.pattern {
-                None => line_at(&self.block, from),
+                None => match self.unsuspected(from) {
+                    begin if begin < self.block.len() => line_at(&self.block, begin),
+                    end => {
+                        self.line = end..end;
+                        continue;
+                    }
+                },
                 Some(pattern) => match pattern.next(&self.block, from) {
                     Some(line) => line,
                     None => {
@@ -93,12 +111,19 @@ impl Scan {
         }
     }
 
+    /// Passes over lines that cannot be wanted, from a line on, since they say no wanted level; returns where they end.
+    fn unsuspected(&mut self, from: usize) -> usize {
+        let Some(suspects) = self.suspects.as_mut().filter(|_| !self.filter.wants(self.level)) else { return from };
+        self.asked.level = suspects.next(from);
+        self.asked.level
+    }
+
     /// Reads the next block; false at the end.
     fn load(&mut self, log: &mut Log) -> io::Result<bool> {
         self.at.offset += self.block.len() as u64;
         self.cut = self.block.last().is_some_and(|last| *last != b'\n');
         self.block.clear();
-        (self.line, self.asked) = (0..0, 0);
+        (self.line, self.asked) = (0..0, Asked::default());
         while self.at.part < log.parts() && self.at < self.end {
             let to = if self.at.part == self.end.part { self.end.offset } else { log.length(self.at.part) };
             if self.at.offset < to
@@ -106,6 +131,9 @@ impl Scan {
             {
                 body.lines(self.at.offset, to, &mut self.block)?;
                 if !self.block.is_empty() {
+                    if let Some(suspects) = &mut self.suspects {
+                        suspects.begin(&self.block);
+                    }
                     return Ok(true);
                 }
             }
@@ -118,19 +146,21 @@ impl Scan {
 
     /// Asks the lines up to here that have not been asked what they say of their level and time. The latest counts.
     fn ask(&mut self, log: &Log, to: usize) {
-        if !(self.wants.level || self.wants.time) || self.asked >= to {
-            return;
+        if self.wants.level && self.asked.level < to {
+            self.level = self.said(self.asked.level..to, &level::of).or(self.level);
+            self.asked.level = to;
         }
-        let lines = || self.block[self.asked..to].split_inclusive(|byte| *byte == b'\n').rev();
+        if self.wants.time && self.asked.time < to {
+            self.said = self.said(self.asked.time..to, &|line| log.stamps().of(line)).or(self.said);
+            self.asked.time = to;
+        }
+    }
+
+    /// What the last of these lines says that says something.
+    fn said<T>(&self, lines: Range<usize>, says: &dyn Fn(&[u8]) -> Option<T>) -> Option<T> {
         // A further piece of a long line says nothing.
-        let count = if self.asked == 0 && self.cut { lines().count() - 1 } else { usize::MAX };
-        if self.wants.level {
-            self.level = lines().take(count).find_map(level::of).or(self.level);
-        }
-        if self.wants.time {
-            self.said = lines().take(count).find_map(|line| log.stamps().of(line)).or(self.said);
-        }
-        self.asked = to;
+        let piece = if lines.start == 0 && self.cut { line_at(&self.block, 0).end.min(lines.end) } else { lines.start };
+        self.block[piece..lines.end].split_inclusive(|byte| *byte == b'\n').rev().find_map(says)
     }
 
     /// The line, with its end.
@@ -325,6 +355,32 @@ mod tests {
         {
             let since = log(&path).since(noon as u64 + after).unwrap();
             assert_eq!(since.offset, part as u64, "{after}");
+        }
+    }
+
+    #[test]
+    fn passing_over_lines_gives_what_asking_each_gives() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("web.log");
+        // Several blocks, a line that is longer than one, and all kinds of lines in an order that does not repeat.
+        let kinds =
+            ["ERROR no\n", "  trace\n", "INFO up\n", "an err\n", "W0131 12:00:00 x\n", "{\"level\":50}\n", "\n"];
+        let mut lines: Vec<String> = (0..90_000u64)
+            .map(|number| match number * number * 7919 % 1009 {
+                kind @ 0..7 => kinds[kind as usize].to_owned(),
+                other => format!("{other} is told\n"),
+            })
+            .collect();
+        lines[50_000] = format!("INFO {} ERROR \n", "E0131 error: ".repeat(2 * BLOCK / 13));
+        write(&path, lines.concat());
+        for least in [Level::Debug, Level::Info, Level::Warn, Level::Error] {
+            let mut level = None;
+            let wanted = lines.iter().filter(|line| {
+                level = level::of(line.as_bytes()).or(level);
+                level.unwrap_or(Level::Info) >= least
+            });
+            let expected: String = wanted.map(String::as_str).collect();
+            assert!(tail(&path, usize::MAX, &filter(None, Some(least))) == expected, "{least:?}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! what the app wrote.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ use crate::logs::tap::{self, News, Target, relay};
 pub struct Output {
     collector: RefCell<Option<Addr<LogCollector>>>,
     news: UnboundedSender<Word>,
-    told: RefCell<Option<UnboundedReceiver<Word>>>,
+    told: RefCell<UnboundedReceiver<Word>>,
     /// The way to the system log.
     pub syslog: Syslog,
     /// Why that cannot be reached.
@@ -48,7 +49,7 @@ impl Default for Output {
         // Nobody listens any more at the very end.
         let tell = Box::new(move |news| drop(of_syslog.send(Word::Syslog(news))));
         let syslog = Syslog::new(syslog::SOCKET.into(), tell);
-        let (collector, told) = (RefCell::new(None), RefCell::new(Some(told)));
+        let (collector, told) = (RefCell::new(None), RefCell::new(told));
         Self { collector, news, told, syslog, out_of_reach: RefCell::new(None) }
     }
 }
@@ -66,13 +67,15 @@ impl Host {
 
     /// Takes in the news of all streams, for ever.
     pub async fn hear_of_output(self: Rc<Self>) {
-        let told = self.output.told.borrow_mut().take();
-        let Some(mut told) = told else { return };
-        while let Some(word) = told.recv().await {
-            match word {
-                Word::Log { app, stream, news } => self.heard(&app, stream, news),
-                Word::Syslog(news) => self.heard_of_syslog(&news),
-            }
+        while let Some(word) = poll_fn(|context| self.output.told.borrow_mut().poll_recv(context)).await {
+            self.take_in(word);
+        }
+    }
+
+    fn take_in(&self, word: Word) {
+        match word {
+            Word::Log { app, stream, news } => self.heard(&app, stream, news),
+            Word::Syslog(news) => self.heard_of_syslog(&news),
         }
     }
 
@@ -92,6 +95,15 @@ impl Host {
         let speaks = |name: &AppName| self.with(name, |held| held.lock.is_some() && held.speaker.is_some());
         for app in self.names().iter().filter(|name| speaks(name)) {
             self.note_event(app, level, &text);
+        }
+    }
+
+    /// Takes in what has been told so far, at once: an app whose pipes have been let go may be the last, and the
+    /// supervisor leaves with it.
+    pub fn hear_the_rest(&self) {
+        let next = || self.output.told.borrow_mut().try_recv();
+        while let Ok(word) = next() {
+            self.take_in(word);
         }
     }
 

@@ -221,6 +221,7 @@ impl Spawner for Hands {
             external::drain(&host, &app).await;
             if let Some(collector) = host.collector() {
                 let _ = collector.send(Detach { app: app.clone() }).await;
+                host.hear_the_rest();
             }
             host.drop_pipes(&app);
             remove_pidfile(&host, &app, child);

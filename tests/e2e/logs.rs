@@ -72,6 +72,12 @@ fn archives_are_read_in_order_and_to_the_byte() {
     fs::write(web.path("logs/web.log.2026-01-31-120001.gz"), "nonsense").unwrap();
     let output = home.ctl(["logs", "--stdout", "web"]).ok().explains("web.log.2026-01-31-120001.gz");
     assert!(output.stdout.starts_with("1\n2\n3\n4\n5"), "{output}");
+    let follow = home.spawn(["logs", "--stdout", "-f", "web"]);
+    follow.wait_for_output("\n6");
+    append(&web.path("logs/web.log"), "\n7\n");
+    follow.wait_for_output("\n7\n");
+    follow.ctrl_c();
+    follow.wait().ok().explains("web.log.2026-01-31-120001.gz");
 }
 
 /// Two apps with indices and runs.

@@ -30,6 +30,7 @@ mod inside;
 mod launch_errors;
 mod lifecycle;
 mod limits;
+mod log_trouble;
 mod logs;
 mod manual;
 mod messages;

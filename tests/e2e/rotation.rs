@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use crate::support::{AppDir, Home, SOON, assert_no_line_lost, is_root, kill, process, wait_until};
 
 /// The archives of a log, oldest first: the form of their names, written from the documentation.
-fn archives(log: &Path) -> Vec<PathBuf> {
+pub(super) fn archives(log: &Path) -> Vec<PathBuf> {
     let prefix = format!("{}.", log.file_name().unwrap().to_str().unwrap());
     let mut found = Vec::new();
     for entry in fs::read_dir(log.parent().unwrap()).unwrap().filter_map(Result::ok) {
@@ -29,7 +29,7 @@ fn archives(log: &Path) -> Vec<PathBuf> {
 }
 
 /// Everything that a log and its archives hold, in order.
-fn everything(log: &Path) -> Vec<u8> {
+pub(super) fn everything(log: &Path) -> Vec<u8> {
     let mut all = Vec::new();
     for file in archives(log).iter().map(PathBuf::as_path).chain([log]) {
         all.extend(fs::read(file).unwrap_or_default());
@@ -37,13 +37,13 @@ fn everything(log: &Path) -> Vec<u8> {
     all
 }
 
-fn log_of(app: &AppDir<'_>, name: &str) -> PathBuf {
+pub(super) fn log_of(app: &AppDir<'_>, name: &str) -> PathBuf {
     app.path(&format!("logs/{name}.log"))
 }
 
 /// Each file is within the limit and ends with a line.
 #[track_caller]
-fn assert_cut_well(log: &Path, limit: u64) {
+pub(super) fn assert_cut_well(log: &Path, limit: u64) {
     for file in archives(log) {
         let content = fs::read(&file).unwrap();
         assert!(content.len() as u64 <= limit, "{} has {} bytes", file.display(), content.len());
@@ -232,21 +232,21 @@ fn the_event_log_is_rotated_too() {
 }
 
 /// A small disk, for as long as this lives.
-struct Disk(PathBuf);
+pub(super) struct Disk(PathBuf);
 
 impl Disk {
-    fn new(at: &Path, size: &str) -> Self {
+    pub(super) fn new(at: &Path, size: &str) -> Self {
         fs::create_dir_all(at).unwrap();
         let disk = Self(at.to_owned());
         disk.mount(size, MsFlags::empty());
         disk
     }
 
-    fn grow(&self, size: &str) {
+    pub(super) fn grow(&self, size: &str) {
         self.mount(size, MsFlags::MS_REMOUNT);
     }
 
-    fn mount(&self, size: &str, flags: MsFlags) {
+    pub(super) fn mount(&self, size: &str, flags: MsFlags) {
         let options = format!("size={size},mode=755");
         mount(Some("none"), &self.0, Some("tmpfs"), flags, Some(options.as_str())).expect("a tmpfs");
     }
@@ -393,7 +393,7 @@ fn a_line_of_100_megabytes_and_any_byte_are_kept_with_little_memory() {
 }
 
 /// The most memory that a process has used, in KiB.
-fn peak(pid: i32) -> u64 {
+pub(super) fn peak(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     peak.trim().trim_end_matches(" kB").parse().unwrap()

@@ -102,7 +102,8 @@ struct Dropped {
     to: SystemTime,
 }
 
-/// What a move has moved, of at most how much, and where it begins in the log.
+/// What a move has moved, of at most how much, and where it begins in the log. Where it moved as much as it could, there
+/// may be more.
 struct Moved {
     bytes: usize,
     most: usize,
@@ -182,7 +183,8 @@ impl PipeTap {
             // So much at once is the work of somebody who writes a lot at a time, and will not wait.
             _ if std::mem::take(&mut self.fresh) && run >= PIECE / 2 => Pumped::Full,
             (run, size) if run >= size / 2 => Pumped::Full,
-            (run, size) if run >= size / 8 => Pumped::Some,
+            // Twice as much is not worth twice the rest: it would not stay in the cache.
+            (run, size) if run >= (size / 8).min(PIECE) => Pumped::Some,
             _ => Pumped::Little,
         }
     }
@@ -193,6 +195,7 @@ impl PipeTap {
         let mut log = shared_log.borrow_mut();
         log.follow_its_name()?;
         let mut most = MOST;
+        let mut all = false;
         if let Some(limit) = log.limit().filter(|limit| !limit.is_far(log.size(), MOST)) {
             let ahead = shared::with(|shared| {
                 let (buffer, (reader, writer)) = shared.looking()?;
@@ -205,7 +208,12 @@ impl PipeTap {
                 if seen == 0 {
                     return Ok(None);
                 }
-                Ok::<_, io::Error>(Some(limit.cut(log.size(), log.is_whole(), &buffer[..seen])))
+                let cut = limit.cut(log.size(), log.is_whole(), &buffer[..seen]);
+                // What is there has been seen to its end, and all of it can be moved. A copy ends where it has as many
+                // pages as its pipe holds, however few bytes they are.
+                let there = rustix::io::ioctl_fionread(&self.pipe)?;
+                all = seen as u64 == there && cut == Cut::Move(seen);
+                Ok::<_, io::Error>(Some(cut))
             })?;
             match ahead {
                 None => return Ok(Moved { bytes: 0, most, at: log.size() }),
@@ -224,6 +232,7 @@ impl PipeTap {
         loop {
             match self.transfer(&mut log, most) {
                 Err(error) if is_full(&error) && self.dropped.is_none() && log.makes_room() => {}
+                Ok(moved) if all => return Ok(Moved { most: usize::MAX, ..moved }),
                 moved => return moved,
             }
         }

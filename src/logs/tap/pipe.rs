@@ -18,8 +18,8 @@ const WIDE: usize = 1 << 20;
 /// How long a wide pipe stays so while nothing comes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Crowded so often, a pipe is widened.
-const CROWDED: u8 = 8;
+/// Of a crowded look, 3; so much in all, less 1 for each other look, and a pipe is widened.
+const CROWDED: u8 = 12;
 
 /// The size of one pipe, and whether it is enough.
 #[derive(Debug)]
@@ -45,8 +45,9 @@ impl Width {
         if self.size > PIECE || self.refused {
             return;
         }
-        // A pipe is full of pages, which need not be full of bytes.
-        self.crowded = if bytes >= self.size / 2 { self.crowded + 2 } else { self.crowded.saturating_sub(1) };
+        // A pipe is full of pages, which need not be full of bytes. One crowded look in three is enough: after it come a
+        // look for more and one after the shortest rest, which find less at the same rate.
+        self.crowded = if bytes >= self.size / 2 { self.crowded + 3 } else { self.crowded.saturating_sub(1) };
         if self.crowded >= CROWDED {
             self.crowded = 0;
             if !shared::take_width() {

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver as Heard, channel};
 
-use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 
 use super::*;
 use crate::logs::archives;
@@ -278,6 +278,63 @@ fn a_link_stays_and_its_target_is_rotated() {
     assert!(link.is_symlink());
     assert_eq!(fs::read_to_string(&target).unwrap(), "3 3\n");
     assert_eq!(archives::list(&target).unwrap().all.len(), 1);
+}
+
+#[test]
+fn a_stream_rests_near_the_end_of_a_file_as_anywhere() {
+    let mut story = Story::new(sized(1000));
+    on_log_thread(async {
+        let mut tap = story.tap();
+        story.write(b"one\n");
+        tap.ready().await.unwrap();
+        assert_eq!(tap.pump().unwrap(), Pumped::Little, "all of it was moved, so there is no more");
+        story.write(&[b'x'; 990]);
+        story.write(b"\nthree\n");
+        assert_eq!(tap.pump().unwrap(), Pumped::Full, "what does not fit waits");
+        assert_eq!(tap.pump().unwrap(), Pumped::Little);
+    });
+    assert_eq!(story.read(), "three\n");
+}
+
+#[test]
+fn near_the_end_of_a_file_a_look_at_a_wide_pipe_does_not_see_all() {
+    let mut story = Story::new(sized(200_000));
+    fcntl_setpipe_size(story.app.as_ref().unwrap(), 1 << 20).unwrap();
+    on_log_thread(async {
+        let mut tap = story.tap();
+        story.write(b"one\n");
+        tap.ready().await.unwrap();
+        assert_eq!(tap.pump().unwrap(), Pumped::Little);
+        // Pages of a pipe that are not full: sixteen of them are fewer bytes than can be looked at.
+        for _ in 0..40 {
+            story.write(&[[b'x'; 2999].as_slice(), b"\n"].concat());
+        }
+        assert_eq!(tap.pump().unwrap(), Pumped::Full, "there is more");
+        assert_eq!(tap.pump().unwrap(), Pumped::Full);
+        assert_eq!(tap.pump().unwrap(), Pumped::Some);
+        assert_eq!(tap.pump().unwrap(), Pumped::Empty);
+    });
+    assert_eq!(story.read().len(), 4 + 120_000);
+}
+
+#[test]
+fn a_pipe_that_is_crowded_at_every_third_look_is_widened() {
+    let mut story = Story::new(Rules::default());
+    on_log_thread(async {
+        let mut tap = story.tap();
+        let size = |story: &Story| fcntl_getpipe_size(story.app.as_ref().unwrap()).unwrap();
+        let usual = size(&story);
+        for round in 0..12 {
+            story.write(&vec![b'x'; if round % 3 == 0 { usual / 2 } else { usual / 3 }]);
+            tap.pump().unwrap();
+        }
+        assert_eq!(size(&story), usual, "it may have been a burst");
+        for round in 0..30 {
+            story.write(&vec![b'x'; if round % 3 == 0 { usual / 2 } else { usual / 3 }]);
+            tap.pump().unwrap();
+        }
+        assert_eq!(size(&story), 1 << 20);
+    });
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! Logs in trouble: disks that are read-only or full, rotations that fail, floods, and bytes that are no text.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::rotation::{Disk, archives, assert_cut_well, everything, log_of, peak};
+use crate::support::{Home, SOON, assert_no_line_lost, is_root, wait_until};
+
+/// How many bytes of output were dropped, as events say.
+fn dropped(events: &str) -> usize {
+    let number = |line: &str| line.split_once(" bytes of output")?.0.split(' ').next_back()?.parse::<usize>().ok();
+    events.lines().filter_map(number).sum()
+}
+
+/// Whether `testapp lines` writes so many bytes in all, for some number of lines.
+fn is_all_of_some_lines(bytes: usize) -> bool {
+    let line = "line 00000000\n".len();
+    (1..9).any(|digits| {
+        let lines = bytes.saturating_sub("end \n".len() + digits) / line;
+        lines * line + format!("end {lines}\n").len() == bytes
+    })
+}
+
+#[test]
+fn a_log_on_a_read_only_disk_holds_up_nobody_and_goes_on_when_it_can_be_written() {
+    if !is_root("a small disk") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 50").conf("logging.file = 'events'");
+    let disk = Disk::new(&app.path("logs"), "64m");
+    disk.mount("64m", MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY);
+    home.ctl(["start", "web"]).ok().explains("Read-only file system");
+    let status = app.wait_for("dropping", |status| status.note.as_ref().is_some_and(|note| note.contains("dropped")));
+    assert!(status.note.unwrap().contains("Read-only file system"), "says why");
+    disk.grow("64m");
+    app.wait_for_text("events", " bytes of output were dropped between ");
+    app.wait_for("well", |status| status.note.is_none());
+    wait_until("it is written", SOON, || match app.log().len() {
+        more if more > 10_000 => Ok(()),
+        less => Err(format!("{less} bytes")),
+    });
+    home.ctl(["stop", "web"]).ok();
+    assert!(app.log().lines().last().unwrap().starts_with("end "));
+    let (written, dropped) = (app.log().len(), dropped(&app.read("events")));
+    assert!(dropped > 0 && is_all_of_some_lines(written + dropped), "{written} bytes written, {dropped} dropped");
+    drop(disk);
+}
+
+#[test]
+fn what_was_dropped_is_told_also_when_the_supervisor_leaves_with_its_app() {
+    if !is_root("a small disk") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 50").conf("logging.file = 'events'");
+    let disk = Disk::new(&app.path("logs"), "64k");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_text("events", "output is being dropped");
+    home.ctl(["stop", "web"]).ok();
+    let events = app.read("events");
+    let (written, dropped) = (app.log().len(), dropped(&events));
+    assert!(dropped > 0, "{events}");
+    assert!(is_all_of_some_lines(written + dropped), "{written} bytes written, {dropped} dropped");
+    drop(disk);
+}
+
+/// A directory that nobody can write to, for as long as this lives.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn new(dir: &Path) -> Self {
+        mount(Some(dir), dir, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
+        let made = Self(dir.to_owned());
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(None::<&str>, dir, None::<&str>, flags, None::<&str>).expect("a read-only mount");
+        made
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_rotated_grows_on_and_is_rotated_later() {
+    if !is_root("a read-only directory") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 200").conf("logging.file = 'events'\nlogging.max_size = 20000");
+    home.ctl(["start", "web"]).ok();
+    let log = log_of(&app, "web");
+    let rotated = |more_than: usize| match archives(&log).len() {
+        more if more > more_than => Ok(()),
+        same => Err(format!("{same} archives")),
+    };
+    wait_until("it is rotated", SOON, || rotated(0));
+    let read_only = ReadOnly::new(&app.path("logs"));
+    app.wait_for_text("events", "cannot rotate");
+    let before = archives(&log).len();
+    wait_until("it grows on", SOON, || match fs::metadata(&log).unwrap().len() {
+        size if size > 50_000 => Ok(()),
+        size => Err(format!("{size} bytes")),
+    });
+    let events = app.read("events");
+    assert!(events.contains("Read-only file system"), "{events}");
+    assert_eq!(events.matches("cannot rotate").count(), 1, "{events}");
+    assert_eq!(archives(&log).len(), before);
+    drop(read_only);
+    wait_until("it is rotated again", SOON, || rotated(before + 1));
+    home.ctl(["stop", "web"]).ok();
+    assert_no_line_lost(&String::from_utf8(everything(&log)).unwrap());
+}
+
+#[test]
+fn more_floods_than_there_are_wide_pipes_lose_nothing() {
+    let home = Home::new();
+    let names: Vec<String> = (0..20).map(|number| format!("app{number}")).collect();
+    for name in &names {
+        home.app(name)
+            .run_script("while ! test -e ../go; do sleep 0.05; done; seq -f %09.0f 1 200000; exec sleep 1000")
+            .conf("logging.max_size = '300K'");
+    }
+    home.ctl(["start"].into_iter().chain(names.iter().map(String::as_str))).ok();
+    fs::write(home.root().join("go"), "").unwrap();
+    let expected: Vec<u8> = (1..=200_000).flat_map(|number| format!("{number:09}\n").into_bytes()).collect();
+    for name in &names {
+        let app = home.app(name);
+        let log = log_of(&app, name);
+        wait_until("the last line has come", Duration::from_secs(50), || match app.read(&format!("logs/{name}.log")) {
+            end if end.ends_with("000200000\n") => Ok(()),
+            other => Err(other.lines().last().unwrap_or_default().to_owned()),
+        });
+        assert!(everything(&log) == expected, "{name} has other lines");
+        assert_cut_well(&log, 300 << 10);
+    }
+    home.ctl(["stop-all"]).ok();
+}
+
+#[test]
+fn random_bytes_are_kept_with_little_memory() {
+    const SIZE: usize = 64_000_000;
+    let home = Home::new();
+    let app = home.app("web").conf("logging.max_size = '1M'");
+    let app = app.run_script(&format!(
+        "head -c {SIZE} /dev/urandom > data; touch ready; while ! test -e go; do sleep 0.02; done\n\
+         cat data; touch done; exec sleep 1000"
+    ));
+    home.ctl(["start", "web"]).ok();
+    wait_until("it has its bytes", SOON, || app.path("ready").exists().then_some(()).ok_or("not yet".to_owned()));
+    let (supervisor, _) = home.pair("web");
+    let before = peak(supervisor.pid);
+    let app = app.file("go", "");
+    let log = log_of(&app, "web");
+    wait_until("all is there", Duration::from_secs(50), || {
+        let files = archives(&log).into_iter().chain([log.clone()]);
+        match files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>() {
+            size if size >= SIZE as u64 => Ok(()),
+            size => Err(format!("{size} bytes")),
+        }
+    });
+    assert!(everything(&log) == fs::read(app.path("data")).unwrap(), "other bytes than were written");
+    let growth = peak(supervisor.pid) - before;
+    assert!(growth < 16 << 10, "{growth} KiB");
+    home.ctl(["stop", "web"]).ok();
+}

@@ -78,6 +78,48 @@ pub(super) struct Logs {
     /// A JSON object for each line: app, stream, time, level, text
     #[arg(long)]
     json: bool,
+    /// Events are told as data: this is `daemonctl events`
+    #[arg(skip)]
+    as_events: bool,
+}
+
+/// What `daemonctl events` asks of the logs.
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) apps: Vec<String>,
+    pub(super) follow: bool,
+    pub(super) lines: Option<usize>,
+    pub(super) since: Option<u64>,
+    pub(super) until: Option<u64>,
+    /// Which lines, by their level.
+    pub(super) grep: Option<Pattern>,
+    pub(super) json: bool,
+}
+
+impl Events {
+    /// Shows them by way of [`Logs`].
+    pub(super) fn show(self, session: &mut Session) -> Result<ExitCode, CliError> {
+        let Self { apps, follow, lines, since, until, grep, json } = self;
+        let logs = Logs {
+            apps,
+            follow,
+            lines,
+            head: None,
+            tail: None,
+            since,
+            until,
+            level: None,
+            grep,
+            timestamps: false,
+            stdout: false,
+            stderr: false,
+            events: true,
+            all: false,
+            json,
+            as_events: true,
+        };
+        logs.run(session)
+    }
 }
 
 impl Verb for Logs {
@@ -106,12 +148,14 @@ Examples:
         let stamps = Stamps::at(Zoned::now());
         let mut chosen = self.chosen(session, &stamps)?;
         if !chosen.iter().any(|one| one.counts && one.log.exists()) {
-            session.screen.note(&format!("{} has written nothing yet", self.apps.join(", ")));
+            let nothing = if self.as_events { "no recorded events" } else { "written nothing yet" };
+            session.screen.note(&format!("{} has {nothing}", self.apps.join(", ")));
         }
         let raw = chosen.len() == 1 && !self.timestamps && !self.json && !session.screen.terminal;
         let raw_follow = raw && self.grep.is_none() && self.level.is_none();
         self.bound(session, &mut chosen, asked, self.follow && !raw_follow)?;
         let form = match (self.json, raw) {
+            (true, _) if self.as_events => Form::Events,
             (true, _) => Form::Json,
             (false, true) => Form::Raw,
             (false, false) => Form::Text {
@@ -140,7 +184,7 @@ fn tell_unread(session: &Session, logs: &[Past]) {
 }
 
 /// Reads a number of lines.
-fn count(text: &str) -> Result<usize, String> {
+pub(super) fn count(text: &str) -> Result<usize, String> {
     if text == "all" {
         return Ok(usize::MAX);
     }
@@ -148,7 +192,7 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 /// Reads a moment.
-fn at(text: &str) -> Result<u64, String> {
+pub(super) fn at(text: &str) -> Result<u64, String> {
     moment::parse(text, &Zoned::now())
 }
 

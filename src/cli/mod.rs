@@ -5,7 +5,9 @@
 //! A command asks the session for apps and supervisors, and gives what comes back to the pure modules that put it in
 //! words: `outcome` for what a command did, `report` for status, `grid` for columns, `text` for quantities.
 
+mod account;
 mod error;
+mod event;
 mod globals;
 mod grid;
 mod live;
@@ -22,6 +24,8 @@ mod viewer;
 mod completions;
 mod config;
 mod doctor;
+mod events;
+mod health;
 mod init;
 mod kill;
 mod list;
@@ -36,6 +40,7 @@ mod start_all;
 mod status;
 mod stop;
 mod stop_all;
+mod why;
 
 use std::ffi::OsString;
 use std::io;
@@ -97,10 +102,10 @@ const COMMANDS: &[Entry] = &[
     verb::<start_all::StartAll>(),
     verb::<stop_all::StopAll>(),
     verb::<doctor::Doctor>(),
+    verb::<health::Health>(),
+    verb::<events::Events>(),
+    verb::<why::Why>(),
     verb::<config::Config>(),
-    later("health"),
-    later("why"),
-    later("events"),
     verb::<init::Init>(),
     later("upgrade"),
     verb::<completions::Completions>(),

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::event;
+
 use crate::config::values::Level;
 use crate::logs::moment;
 use crate::logs::read::escape;
@@ -46,6 +48,8 @@ pub(super) enum Form {
     Text { times: Option<TimeZone>, escape: bool },
     /// An object a line.
     Json,
+    /// An object a line of an event log, with what it says as data.
+    Events,
 }
 
 /// What lines are written on.
@@ -83,6 +87,11 @@ impl<W: Write> Page<W> {
             Form::Json => {
                 let object = object(&self.origins[line.origin], line);
                 serde_json::to_writer(&mut self.out, &object)?;
+                self.out.write_all(b"\n")
+            }
+            Form::Events => {
+                let app = &self.origins[line.origin].app;
+                serde_json::to_writer(&mut self.out, &event::object(app, line.text))?;
                 self.out.write_all(b"\n")
             }
             Form::Text { times, escape: escaped } => {

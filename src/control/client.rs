@@ -15,6 +15,8 @@ use super::protocol::{AppReply, Command, MAX_LINE, Reply, Request, VERSION};
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<UnixStream>,
+    /// For whom this process asks, as sudo told it.
+    sudo_user: Option<String>,
 }
 
 /// Why a supervisor could not be asked.
@@ -52,7 +54,7 @@ const MAX_SOCKET_PATH: usize = 107;
 impl Client {
     /// A client on an open connection.
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(stream), sudo_user: std::env::var("SUDO_USER").ok() }
     }
 
     /// Connects to the socket at `path`, however long that path is.
@@ -69,7 +71,7 @@ impl Client {
         on_app: &mut dyn FnMut(AppReply),
     ) -> Result<Reply, ClientError> {
         let until = deadline.map(|span| Instant::now() + span);
-        self.send(&Request { v: VERSION, command }, until)?;
+        self.send(&Request { v: VERSION, command, sudo_user: self.sudo_user.clone() }, until)?;
         let mut silent = true;
         loop {
             let line = match self.read_line(until) {
@@ -80,7 +82,9 @@ impl Client {
             match serde_json::from_slice(&line).map_err(|_| ClientError::Version)? {
                 Reply::App(reply) => on_app(reply),
                 Reply::Error { message } => return Err(ClientError::Refused(message)),
-                last @ (Reply::Done | Reply::Status { .. } | Reply::Supervisor { .. }) => return Ok(last),
+                last @ (Reply::Done | Reply::Status { .. } | Reply::Health(_) | Reply::Supervisor { .. }) => {
+                    return Ok(last);
+                }
             }
         }
     }

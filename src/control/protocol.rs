@@ -28,6 +28,9 @@ pub struct Request {
     /// What is wanted.
     #[serde(flatten)]
     pub command: Command,
+    /// For whom root asks, as the variables of sudo say. A claim, which is told as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sudo_user: Option<String>,
 }
 
 /// What can be asked of a supervisor. The whole list: nothing is looked up by name.
@@ -47,6 +50,12 @@ pub enum Command {
         /// Which; all this supervisor knows if empty.
         #[serde(default)]
         apps: Vec<AppName>,
+    },
+    /// Whether an app is healthy: its state if it is monitored, else its health check is run once. Reply:
+    /// [`Reply::Health`].
+    Check {
+        /// Which.
+        app: AppName,
     },
     /// Take over apps that nobody looks after. Reply: [`Reply::Done`].
     Adopt,
@@ -138,6 +147,8 @@ pub enum Reply {
         /// One for each app, sorted by name.
         apps: Vec<AppStatus>,
     },
+    /// The answer to [`Command::Check`].
+    Health(Checked),
     /// The answer to [`Command::Hello`].
     Supervisor {
         /// Pid of the supervisor.
@@ -152,6 +163,31 @@ pub enum Reply {
         /// Why, for a person.
         message: String,
     },
+}
+
+/// Whether an app is healthy, and how that is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Whether it is.
+    pub healthy: bool,
+    /// How that is known.
+    pub basis: Basis,
+    /// What there is to say, for a person: one line.
+    pub state: String,
+    /// What the health check printed.
+    pub output: Option<String>,
+}
+
+/// How the health of an app is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// It is monitored: the verdict of its checks so far.
+    Monitored,
+    /// It is not, and its check was run for this answer.
+    Checked,
+    /// It has no check: what runs counts as healthy.
+    Running,
 }
 
 /// What became of a command for one app.

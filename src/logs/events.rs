@@ -1,4 +1,7 @@
 //! The event log of an app: a line an event, `TIME LEVEL TEXT`, apart from its output so that it cannot be forged.
+//!
+//! The further lines of an event are indented by two spaces, so that what a health check prints is never taken for an
+//! event of its own. The text is in the words of [`super::happening`].
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -27,7 +30,38 @@ pub fn append(path: &Path, at: f64, level: Level, text: &str) -> io::Result<()> 
 
 fn lines(at: f64, level: Level, text: &str) -> String {
     let time = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs_f64(at.max(0.0)));
-    text.lines().map(|line| format!("{time} {level:<5} {line}\n")).collect()
+    let lines = text.trim_start().lines().enumerate();
+    lines.map(|(at, line)| format!("{time} {level:<5} {}{line}\n", if at == 0 { "" } else { MORE })).collect()
+}
+
+/// What a further line of an event begins with.
+const MORE: &str = "  ";
+
+/// A line of an event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Microseconds since the epoch.
+    pub at: u64,
+    /// How grave it is.
+    pub level: Level,
+    /// What it says.
+    pub text: &'a str,
+    /// Whether it goes on with the line before it.
+    pub more: bool,
+}
+
+/// Reads a line; nothing for one that is no event.
+pub fn parse(line: &str) -> Option<Line<'_>> {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    let (time, rest) = line.split_once(' ')?;
+    let at = humantime::parse_rfc3339(time).ok()?.duration_since(UNIX_EPOCH).ok()?.as_micros() as u64;
+    let level = [Level::Debug, Level::Info, Level::Warn, Level::Error].into_iter().find_map(|level| {
+        let rest = rest.strip_prefix(&format!("{level:<5} "))?;
+        Some((level, rest))
+    });
+    let (level, text) = level?;
+    let further = text.strip_prefix(MORE);
+    Some(Line { at, level, text: further.unwrap_or(text), more: further.is_some() })
 }
 
 /// Events are few: the file is opened anew each time, so that it may be moved or removed at will.
@@ -52,8 +86,24 @@ fn make_room(path: &Path, rules: &Rules, more: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::logs::archives;
+    use crate::logs::happening::Happening;
+
+    proptest! {
+        #[test]
+        fn what_a_check_prints_is_never_an_event(first in "\\PC{0,30}", more in "[ -~]{1,60}") {
+            let text = Happening::Unhealthy(format!("{first}\n{more}")).to_string();
+            let written = lines(1.5, Level::Error, &text);
+            let read: Vec<Line<'_>> = written.lines().map(|line| parse(line).unwrap()).collect();
+            prop_assert_eq!(read.iter().map(|line| line.more).collect::<Vec<_>>(), [false, true]);
+            prop_assert_eq!(read[1].text, more);
+            prop_assert_eq!(read[0].at, 1_500_000);
+            prop_assert_eq!(Happening::parse(read[0].text), Happening::Unhealthy(first));
+        }
+    }
 
     #[test]
     fn the_event_log_is_rotated_before_it_is_too_long() {

@@ -1,8 +1,8 @@
 //! Where output and events go, and reading them back.
 //!
-//! Writing: [`tap`] moves output from a pipe to a file, [`events`] writes the event log, [`rotate`] makes archives of either
-//! and removes them; [`terminal`] shows output where `run` was typed, [`syslog`] sends it to the system log: each a
-//! [`mirror`] of a stream.
+//! Writing: [`tap`] moves output from a pipe to a file, [`events`] writes the event log, in the words of [`happening`],
+//! [`rotate`] makes archives of either and removes them; [`terminal`] shows output where `run` was typed, [`syslog`] sends
+//! it to the system log: each a [`mirror`] of a stream.
 //!
 //! Reading: the files hold exactly what the app wrote, so everything shown around a line is added here. [`whole`] is a
 //! log with its archives, in which places are found without reading what lies between; [`scan`] goes from line to line,
@@ -16,6 +16,7 @@ pub mod archives;
 pub mod events;
 pub mod filter;
 pub mod follow;
+pub mod happening;
 pub mod level;
 pub mod merge;
 pub mod mirror;

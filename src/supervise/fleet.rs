@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use daemonctl_actors::cell::Child;
+use daemonctl_actors::cell::{Child, StartFailure};
 use daemonctl_actors::lifecycle::Phase;
 use daemonctl_actors::value::AppName;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -19,6 +19,7 @@ use super::host::{monotonic, wall};
 use super::instance::{Asked, Instance, Setting};
 use super::record::{Record, Standing};
 use super::runtime::{RootDir, RuntimeDir, RuntimeError, VARIABLE};
+use super::snapshot::Snapshot;
 use super::supervisor::Task;
 use super::view::{self, Now};
 use super::{keeper, lock, pidfd};
@@ -92,6 +93,18 @@ impl Fleet {
             known = self.look(apps)?.0;
         }
         Ok(known.into_values().collect())
+    }
+
+    /// What is written of an app, by this boot's supervisors or an earlier one's.
+    pub fn record(&self, app: &AppName) -> Option<Record> {
+        Record::read(&self.dir.record(app))
+    }
+
+    /// How an app would be configured if it were started now as it was the last time; or why it could not be. `salt`
+    /// is that of the configuration it is to be compared with.
+    pub fn configuration(&self, app: &AppName, asked: &Asked, salt: &str) -> Result<Snapshot, StartFailure> {
+        let at = Setting { root: &self.root, runtime: &self.dir, asked, awaited: false, launch_id: "", salt };
+        Instance::configure(app, at).map(|(instance, ..)| instance.snapshot)
     }
 
     /// Looks once. Returns, too, whether there is an app that nobody within reach runs.
@@ -345,7 +358,7 @@ fn configured(root: &Root, app: &App, ask: &Ask, environment: &BTreeMap<String, 
     let operation = |message: String| Failure { kind: FailureKind::Operation, message, hint: None };
     let dir = own_runtime().and_then(|runtime| runtime.of(root)).map_err(|error| operation(error.to_string()))?;
     let asked = Asked { ask: ask.clone(), environment: environment.clone() };
-    let at = Setting { root, runtime: &dir, asked: &asked, awaited: false, launch_id: "" };
+    let at = Setting { root, runtime: &dir, asked: &asked, awaited: false, launch_id: "", salt: "" };
     match Instance::configure(app.name(), at) {
         Ok((instance, ..)) => Ok(instance),
         Err(failure) => Err(Failure { kind: FailureKind::Configuration, message: failure.message, hint: failure.hint }),

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::host::{Host, Rested};
 use super::instance::Asked;
 use super::record::Record;
+use super::requester;
 use super::sink::exit_code;
 use crate::config::Ask;
+use crate::logs::happening::Happening;
 
 /// What `run` asks of its supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,9 +96,13 @@ pub async fn start(host: Rc<Host>, root: Addr<RootSupervisor>, run: RunRequest) 
         .cloned()
         .map(|name| {
             let asked = Asked { ask: run.ask.clone(), environment: run.environment.clone() };
+            // The process that was typed has become the keeper.
+            let (uid, keeper) = (nix::unistd::getuid().as_raw(), host.identity.keeper.pid);
+            let by = requester::of(uid, Some(keeper), run.environment.get("SUDO_USER").map(String::as_str));
+            let request = Happening::Asked { what: "run".to_owned(), by };
             let running = host.with(&name, |held| held.process.is_some());
             if !running {
-                host.with(&name, |held| held.asked = asked);
+                host.with(&name, |held| (held.asked, held.request) = (asked, Some(request)));
             }
             let (host, root) = (host.clone(), root.clone());
             async move {

@@ -26,6 +26,7 @@ use super::record::Supervisor;
 use super::runtime::RootDir;
 use crate::app::Root;
 use crate::launch::Gate;
+use crate::logs::happening::Happening;
 use crate::logs::syslog::Speaker;
 use crate::logs::tap::relay::Ear;
 use crate::logs::terminal::Terminal;
@@ -71,6 +72,10 @@ pub struct Rested {
 pub struct Held {
     /// What its start was asked with.
     pub asked: Asked,
+    /// Who asked for the launch that is about to be made.
+    pub request: Option<Happening>,
+    /// Held by whoever runs its health check by command: there are never two of these at a time.
+    pub checking: Rc<tokio::sync::Mutex<()>>,
     /// Its current or last run.
     pub instance: Option<Instance>,
     /// The lock on its directory.
@@ -189,7 +194,7 @@ impl Host {
 
     /// Whether the app could be configured as its files are now, and as it is asked for.
     pub fn try_configuration(&self, app: &AppName, asked: &Asked, awaited: bool) -> Result<(), StartFailure> {
-        let at = Setting { root: &self.root, runtime: &self.runtime, asked, awaited, launch_id: "" };
+        let at = Setting { root: &self.root, runtime: &self.runtime, asked, awaited, launch_id: "", salt: "" };
         Instance::configure(app, at).map(|_| ())
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::external::{self, Place, Teelog};
 use super::runtime::RootDir;
+use super::snapshot::Snapshot;
 use crate::app::{App, AppError, Root, Script};
 use crate::cgroup::Group;
 use crate::config::values::{Level, Restart, SandboxType, Size};
@@ -95,6 +96,9 @@ pub struct Instance {
     /// What holds its limits of memory, processor time and processes.
     #[serde(default)]
     pub limits: Vec<Held>,
+    /// Its configuration in a form that can be compared.
+    #[serde(default)]
+    pub snapshot: Snapshot,
 }
 
 /// Where and for whom an app is configured.
@@ -110,6 +114,8 @@ pub struct Setting<'a> {
     pub awaited: bool,
     /// The marker for the processes of this run.
     pub launch_id: &'a str,
+    /// What is mixed into the marks of its configuration: that of what it is to be compared with.
+    pub salt: &'a str,
 }
 
 impl Instance {
@@ -171,6 +177,7 @@ impl Instance {
     pub fn is_launched_like(&self, other: &Self) -> bool {
         let mut same = other.clone();
         (same.launch_id, same.pipes, same.outlived_keeper) = (self.launch_id.clone(), self.pipes, self.outlived_keeper);
+        same.snapshot = self.snapshot.clone();
         (same.launch.join, same.limits) = (self.launch.join.clone(), self.limits.clone());
         (same.teelog, same.writer) = (self.teelog.clone(), self.writer);
         if let Some(id) = self.launch.environment.get(LAUNCH_ID) {
@@ -227,6 +234,7 @@ impl Instance {
             outlived_keeper: false,
             pipes: (0, 0),
             limits: Vec::new(),
+            snapshot: Snapshot::new(&app, options, at.salt),
             app,
         })
     }

@@ -8,7 +8,8 @@
 //!
 //! - [`runtime`]: the runtime directory and the names in it. [`lock`]: one supervisor an app, one background one a root.
 //! - [`keeper`] and [`link`]: the process that outlives a supervisor, and the words the two exchange.
-//! - [`record`]: what is written of an app, so that it can be taken over; [`adopt`] does so.
+//! - [`record`]: what is written of an app, so that it can be taken over; [`adopt`] does so. [`snapshot`]: how
+//!   the last good run of an app was configured.
 //! - [`pidfd`] and [`family`]: processes without the danger of mistaking one for another.
 //! - [`groups`]: the control groups of a run: who is in them, what they counted, their beginning and end.
 //! - [`nofile`]: the limit of open files, which is raised for ourselves and not for apps.
@@ -35,9 +36,11 @@ mod peers;
 #[allow(unsafe_code)]
 pub mod pidfd;
 pub mod record;
+mod requester;
 pub mod runtime;
 pub mod server;
 pub mod sink;
+pub mod snapshot;
 pub mod spawner;
 pub mod supervisor;
 pub mod view;

@@ -4,6 +4,9 @@
 //! |---|---|---|
 //! | start, stop, restart, signal, adopt | the owner, root | acts on apps |
 //! | status, hello | the owner, root | tells |
+//! | check | the owner, root | runs the app's own health check, and tells |
+//!
+//! Who has something done to an app is noted among its events.
 //!
 //! A connection carries one request. Whoever is slow, silent, or sends too much is hung up on; a client that leaves
 //! does not take its request back. A process of an app that is confined is told so and nothing else (`peers`).
@@ -16,7 +19,7 @@ use std::time::Duration;
 use actix::Addr;
 use daemonctl_actors::cell::{Cell, StartFailure, Trouble};
 use daemonctl_actors::lifecycle::Phase;
-use daemonctl_actors::ports::Scope;
+use daemonctl_actors::ports::{Checker, Scope};
 use daemonctl_actors::root::{
     Adopt, Cells, RestartApp, RootSupervisor, SignalApp, SignalFailure, StartApp, Started, StopApp, Stopped,
 };
@@ -27,12 +30,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use super::adopt::{self, Handover};
-use super::host::{Host, monotonic, wall};
+use super::host::{Hands, Host, monotonic, wall};
 use super::instance::Asked;
 use super::peers;
+use super::requester;
 use super::view::{self, Now};
-use crate::control::protocol::{self, AppReply, Command, Failure, FailureKind, MAX_LINE, Outcome, Reply, Request};
-use crate::control::status::AppStatus;
+use crate::config::values::Level;
+use crate::control::protocol::{
+    self, AppReply, Basis, Checked, Command, Failure, FailureKind, MAX_LINE, Outcome, Reply, Request,
+};
+use crate::control::status::{AppStatus, Health, State};
+use crate::logs::happening::{Happening, Requester};
 
 /// Connections served at the same time.
 const CONNECTIONS: usize = 256;
@@ -96,7 +104,7 @@ impl Server {
             let exchange = async {
                 match inside {
                     Some(app) => refuse(stream, &app).await,
-                    None => self.exchange(stream).await,
+                    None => self.exchange(stream, peer.uid(), peer.pid()).await,
                 }
             };
             if let Err(error) = exchange.await {
@@ -106,7 +114,7 @@ impl Server {
         });
     }
 
-    async fn exchange(&self, stream: UnixStream) -> io::Result<()> {
+    async fn exchange(&self, stream: UnixStream, uid: u32, pid: Option<i32>) -> io::Result<()> {
         let (reader, mut writer) = stream.into_split();
         let mut line = Vec::new();
         let mut limited = BufReader::new(reader).take(MAX_LINE as u64);
@@ -117,10 +125,11 @@ impl Server {
         if line.is_empty() {
             return Ok(());
         }
-        let command = match understand(&line) {
-            Ok(command) => command,
+        let Request { command, sudo_user, .. } = match understand(&line) {
+            Ok(request) => request,
             Err(message) => return say(&mut writer, &Reply::Error { message }).await,
         };
+        let by = || requester::of(uid, pid, sudo_user.as_deref());
         // Questions are no reason to stay or to leave: whoever started this supervisor may still be on the way with a
         // request.
         if let Command::Start(_) | Command::Restart(_) | Command::Adopt = command {
@@ -130,6 +139,10 @@ impl Server {
             Command::Status { apps } => {
                 let apps = self.cells(&apps).await.iter().map(|cell| self.status(cell)).collect();
                 say(&mut writer, &Reply::Status { apps }).await
+            }
+            Command::Check { app } => {
+                let health = self.check(&app).await;
+                say(&mut writer, &Reply::Health(health)).await
             }
             Command::Hello => {
                 let identity = self.host.identity;
@@ -145,21 +158,21 @@ impl Server {
             }
             Command::Start(start) => {
                 let sequential = start.sequential;
-                let apps = start.apps.clone();
-                self.each(&mut writer, apps, sequential, |app| self.start(app, &start)).await
+                let (apps, by) = (start.apps.clone(), by());
+                self.each(&mut writer, apps, sequential, |app| self.start(app, &start, &by)).await
             }
             Command::Stop(stop) => {
-                let apps = stop.apps.clone();
-                self.each(&mut writer, apps, false, |app| self.stop(app, &stop)).await
+                let (apps, by) = (stop.apps.clone(), by());
+                self.each(&mut writer, apps, false, |app| self.stop(app, &stop, &by)).await
             }
             Command::Restart(restart) => {
                 let sequential = restart.start.sequential;
-                let apps = restart.start.apps.clone();
-                self.each(&mut writer, apps, sequential, |app| self.restart(app, &restart)).await
+                let (apps, by) = (restart.start.apps.clone(), by());
+                self.each(&mut writer, apps, sequential, |app| self.restart(app, &restart, &by)).await
             }
             Command::Signal(signal) => {
-                let apps = signal.apps.clone();
-                self.each(&mut writer, apps, false, |app| self.signal(app, &signal)).await
+                let (apps, by) = (signal.apps.clone(), by());
+                self.each(&mut writer, apps, false, |app| self.signal(app, &signal, &by)).await
             }
         }
     }
@@ -193,14 +206,15 @@ impl Server {
         say(writer, &Reply::Done).await
     }
 
-    async fn start(&self, app: AppName, start: &protocol::Start) -> Outcome {
+    async fn start(&self, app: AppName, start: &protocol::Start, by: &Requester) -> Outcome {
         let begun = monotonic();
         // What it was asked with stays with a running app; a start that starts nothing changes nothing.
         let under_way = |cell: &Cell| matches!(cell.life.phase, Phase::Up | Phase::Launching { .. });
         let running = self.cells(std::slice::from_ref(&app)).await.first().is_some_and(under_way);
         if !running {
             let asked = Asked { ask: start.ask.clone(), environment: start.environment.clone() };
-            self.host.with(&app, |held| held.asked = asked);
+            let request = Happening::Asked { what: "start".to_owned(), by: by.clone() };
+            self.host.with(&app, |held| (held.asked, held.request) = (asked, Some(request)));
         }
         let message = StartApp { name: app, wait: start.wait, timeout: start.timeout };
         match self.root.send(message).await {
@@ -209,7 +223,7 @@ impl Server {
         }
     }
 
-    async fn restart(&self, app: AppName, restart: &protocol::Restart) -> Outcome {
+    async fn restart(&self, app: AppName, restart: &protocol::Restart, by: &Requester) -> Outcome {
         let begun = monotonic();
         let start = &restart.start;
         // What a restart asks for comes on top of what the start before it asked for.
@@ -221,7 +235,12 @@ impl Server {
         if let Err(failure) = self.host.try_configuration(&app, &asked, start.wait) {
             return Outcome::Failed(failure_of(failure));
         }
-        self.host.with(&app, |held| held.asked = asked);
+        let running = self.is_active(&app).await;
+        let request = Happening::Asked { what: "restart".to_owned(), by: by.clone() };
+        if running {
+            self.host.record_event(&app, Level::Info, &request.to_string());
+        }
+        self.host.with(&app, |held| (held.asked, held.request) = (asked, (!running).then_some(request)));
         let message = RestartApp {
             start: StartApp { name: app, wait: start.wait, timeout: start.timeout },
             grace: if restart.force { Some(restart.stop_timeout.unwrap_or_default()) } else { restart.stop_timeout },
@@ -233,7 +252,8 @@ impl Server {
         }
     }
 
-    async fn stop(&self, app: AppName, stop: &protocol::Stop) -> Outcome {
+    async fn stop(&self, app: AppName, stop: &protocol::Stop, by: &Requester) -> Outcome {
+        self.note_request("stop", &app, by).await;
         let grace = if stop.force { Some(stop.timeout.unwrap_or_default()) } else { stop.timeout };
         let message = StopApp { name: app, grace, signal: stop.signal, wait: stop.wait };
         match self.root.send(message).await {
@@ -244,7 +264,8 @@ impl Server {
         }
     }
 
-    async fn signal(&self, app: AppName, signal: &protocol::SendSignal) -> Outcome {
+    async fn signal(&self, app: AppName, signal: &protocol::SendSignal, by: &Requester) -> Outcome {
+        self.note_request(if signal.signal.is_some() { "kill" } else { "reload" }, &app, by).await;
         let scope = if signal.group { Scope::Group } else { Scope::Main };
         let wait = signal.wait.then(|| signal.timeout.unwrap_or(Duration::from_secs(30)));
         match self.root.send(SignalApp { name: app, signal: signal.signal, scope, wait }).await {
@@ -257,6 +278,44 @@ impl Server {
             Ok(Err(SignalFailure::TimedOut)) => Outcome::TimedOut { state: "it has not ended".to_owned() },
             Err(_) => internal(),
         }
+    }
+
+    /// Notes who asks for something, if there is anything for it to be done to.
+    async fn note_request(&self, what: &str, app: &AppName, by: &Requester) {
+        if self.is_active(app).await {
+            let asked = Happening::Asked { what: what.to_owned(), by: by.clone() };
+            self.host.record_event(app, Level::Info, &asked.to_string());
+        }
+    }
+
+    async fn is_active(&self, app: &AppName) -> bool {
+        let resting = |cell: &Cell| matches!(cell.life.phase, Phase::Down(_));
+        self.cells(std::slice::from_ref(app)).await.first().is_some_and(|cell| !resting(cell))
+    }
+
+    /// Whether an app is healthy. One that is not monitored is asked now, which decides nothing about its restarts.
+    async fn check(&self, app: &AppName) -> Checked {
+        let known = self.cells(std::slice::from_ref(app)).await.pop().map(|cell| (self.status(&cell), cell));
+        let Some((status, cell)) = known.filter(|(status, _)| status.state == State::Running) else {
+            let state = "it is not running".to_owned();
+            return Checked { healthy: false, basis: Basis::Running, state, output: None };
+        };
+        let monitored = cell.policy.health.is_some_and(|policy| policy.monitored);
+        let has_check = self.host.with(app, |held| held.instance.as_ref().is_some_and(|run| run.check.is_some()));
+        if monitored {
+            let output = cell.check.map(|check| check.output);
+            let state = status.health.as_str().to_owned();
+            return Checked { healthy: status.health == Health::Healthy, basis: Basis::Monitored, state, output };
+        }
+        if !has_check {
+            let state = "it is running, and has no health check".to_owned();
+            return Checked { healthy: true, basis: Basis::Running, state, output: None };
+        }
+        let turn = self.host.with(app, |held| held.checking.clone());
+        let _turn = turn.lock().await;
+        let report = Hands(self.host.clone()).check(app).await;
+        let state = if report.success { "its health check succeeded" } else { "its health check failed" }.to_owned();
+        Checked { healthy: report.success, basis: Basis::Checked, state, output: Some(report.output) }
     }
 
     /// The cells of these apps, or of all.
@@ -299,14 +358,14 @@ impl Drop for Busy {
 }
 
 /// Reads a request line. What is not understood is told, not guessed at.
-fn understand(line: &[u8]) -> Result<Command, String> {
+fn understand(line: &[u8]) -> Result<Request, String> {
     if line.len() >= MAX_LINE && line.last() != Some(&b'\n') {
         return Err(format!("the request is longer than {MAX_LINE} bytes"));
     }
     let request: Request =
         serde_json::from_slice(line).map_err(|error| format!("cannot understand the request: {error}"))?;
     match request.v {
-        protocol::VERSION => Ok(request.command),
+        protocol::VERSION => Ok(request),
         v => Err(format!("the request is of protocol version {v}, this supervisor speaks {}", protocol::VERSION)),
     }
 }
@@ -361,7 +420,8 @@ mod tests {
 
     #[test]
     fn unknown_commands_and_versions_are_refused_and_unknown_fields_ignored() {
-        assert_eq!(understand(b"{\"v\":1,\"cmd\":\"hello\",\"new\":true}\n"), Ok(Command::Hello));
+        let hello = understand(b"{\"v\":1,\"cmd\":\"hello\",\"new\":true}\n");
+        assert_eq!(hello.map(|request| request.command), Ok(Command::Hello));
         assert!(understand(b"{\"v\":1,\"cmd\":\"exec\"}\n").unwrap_err().contains("unknown variant `exec`"));
         assert!(understand(b"{\"v\":2,\"cmd\":\"hello\"}\n").unwrap_err().contains("version 2"));
         for bad in [&b"\n"[..], b"{", b"null\n", b"[]\n", b"\xff\xfe\n", b"{\"cmd\":\"hello\"}\n"] {

@@ -8,8 +8,10 @@ use daemonctl_actors::value::AppName;
 use super::host::{Hands, Host, wall};
 use super::instance::Instance;
 use super::record::Record;
-use super::view::{in_a_row, out_of_memory, seconds};
+use super::snapshot;
+use super::view::{out_of_memory, seconds};
 use crate::config::values::Level;
+use crate::logs::happening::{Because, End, Happening};
 use crate::logs::rotate::Rules;
 use crate::logs::{Files, events};
 
@@ -30,12 +32,16 @@ impl Sink for Hands {
     }
 
     fn note(&self, app: &AppName, notice: Notice) {
-        let (level, mut text) = words(&notice);
-        if let Notice::Ended { ending: Ending { out_of_memory: true, .. }, .. } = notice {
-            let limit = self.0.with(app, |held| held.instance.as_ref().and_then(Instance::memory_limit));
-            text = format!("{text}: {}", out_of_memory(limit));
-        }
-        self.0.note_event(app, level, &text);
+        let memory = match notice {
+            Notice::Ended { ending: Ending { out_of_memory: true, .. }, .. } => {
+                let limit = self.0.with(app, |held| held.instance.as_ref().and_then(Instance::memory_limit));
+                Some(out_of_memory(limit))
+            }
+            _ => None,
+        };
+        self.0.remember_what_ran_well(app, &notice);
+        let (level, happening) = told(notice, memory);
+        self.0.note_event(app, level, &happening.to_string());
     }
 
     fn at_rest(&self, cell: &Cell, all: bool) {
@@ -48,23 +54,54 @@ impl Sink for Hands {
 }
 
 impl Host {
+    /// Tells who asked for the launch that has just been made, if somebody did. Not before: only then it is known where
+    /// the app's events go.
+    pub(super) fn tell_request(&self, app: &AppName) {
+        if let Some(request) = self.with(app, |held| held.request.take()) {
+            self.record_event(app, Level::Info, &request.to_string());
+        }
+    }
+
+    /// Keeps how an app was configured for a run that went well, for whoever asks later what has changed since.
+    fn remember_what_ran_well(&self, app: &AppName, notice: &Notice) {
+        self.with(app, |held| {
+            let Some(instance) = held.instance.as_mut() else { return };
+            match notice {
+                Notice::Started { .. } => instance.snapshot.begin(wall()),
+                Notice::Ready => instance.snapshot.ready = true,
+                Notice::Ended { ending, .. } if instance.snapshot.went_well(ending) => {
+                    let path = snapshot::path(&instance.events, app);
+                    if let Err(error) = instance.snapshot.keep(&path, wall()) {
+                        tracing::warn!(%app, %error, "cannot keep the configuration of a run that went well");
+                    }
+                }
+                _ => {}
+            }
+        });
+    }
+
     /// Writes an event of an app to its log, and shows it on the terminal of `run`.
     pub fn note_event(&self, app: &AppName, level: Level, text: &str) {
+        if let Some(terminal) = self.terminal.as_ref().filter(|_| level >= Level::Info) {
+            let label = self.with(app, |held| held.instance.as_ref().map(|instance| instance.label.clone()));
+            terminal.say(&format!("{}: {text}", label.as_deref().unwrap_or(app.as_str())));
+        }
+        self.record_event(app, level, text);
+    }
+
+    /// Writes an event of an app to its log only: who sits at the terminal of `run` knows what was typed there.
+    pub fn record_event(&self, app: &AppName, level: Level, text: &str) {
         let told = self.with(app, |held| {
             let instance = held.instance.as_ref()?;
             let speaker = held.speaker.clone().filter(|_| instance.syslog && level >= instance.level);
             speaker.iter().for_each(|speaker| self.output.syslog.event(speaker, level, text));
-            Some((instance.events.clone(), instance.rotation, instance.level, instance.label.clone()))
+            Some((instance.events.clone(), instance.rotation, instance.level))
         });
         // Without a configuration that could be read, the events go where they go by default.
         let dir = self.root.path().join(app.as_str());
-        let place = || (Files::standard(&dir, app).events, Rules::default(), Level::Info, app.to_string());
+        let place = || (Files::standard(&dir, app).events, Rules::default(), Level::Info);
         let told = told.or_else(|| dir.is_dir().then(place));
-        if let Some(terminal) = self.terminal.as_ref().filter(|_| level >= Level::Info) {
-            let label = told.as_ref().map_or(app.as_str(), |(.., label)| label);
-            terminal.say(&format!("{label}: {text}"));
-        }
-        if let Some((path, rules, ..)) = told.filter(|(_, _, least, _)| level >= *least) {
+        if let Some((path, rules, _)) = told.filter(|(.., least)| level >= *least) {
             events::write(&path, &rules, wall(), level, text);
         }
     }
@@ -85,40 +122,38 @@ pub(super) fn exit_code(cell: &Cell) -> u8 {
     }
 }
 
-/// How a notice is told, and how grave it is.
-fn words(notice: &Notice) -> (Level, String) {
+/// What a notice says, and how grave it is.
+fn told(notice: Notice, memory: Option<String>) -> (Level, Happening) {
     match notice {
-        Notice::Started { pid } => (Level::Info, format!("started, pid {pid}")),
-        Notice::NotStarted(failure) => (Level::Error, format!("not started: {}", failure.message)),
-        Notice::Ready => (Level::Debug, "ready".to_owned()),
-        Notice::Stopping { signal } => (Level::Info, format!("stopping with {signal}")),
-        Notice::Killed => (Level::Warn, "did not end in time, killed".to_owned()),
-        Notice::Ended { ending, .. } => ended(ending),
+        Notice::Started { pid } => (Level::Info, Happening::Started { pid }),
+        Notice::NotStarted(failure) => (Level::Error, Happening::NotStarted(failure.message)),
+        Notice::Ready => (Level::Debug, Happening::Ready),
+        Notice::Stopping { signal } => (Level::Info, Happening::Stopping(signal)),
+        Notice::Killed => (Level::Warn, Happening::Killed),
+        Notice::Ended { ending, .. } => ended(&ending, memory),
         Notice::Restarting { after, attempt, of } => {
-            let limit = if *of == 0 { String::new() } else { format!(" of {of}") };
-            (Level::Info, format!("restart {attempt}{limit} in {}", seconds(*after)))
+            (Level::Info, Happening::Restarting { attempt, of, after: seconds(after) })
         }
-        Notice::GaveUp { attempts } => (Level::Error, format!("given up after {}", in_a_row(*attempts))),
-        Notice::Health { healthy: true, .. } => (Level::Info, "healthy".to_owned()),
-        Notice::Health { healthy: false, output } => (Level::Error, format!("unhealthy: {output}")),
+        Notice::GaveUp { attempts } => (Level::Error, Happening::GaveUp { attempts }),
+        Notice::Health { healthy: true, .. } => (Level::Info, Happening::Healthy),
+        Notice::Health { healthy: false, output } => (Level::Error, Happening::Unhealthy(output)),
         Notice::CheckFailed { output, starting } => {
-            let level = if *starting { Level::Debug } else { Level::Warn };
-            (level, format!("health check failed: {output}"))
+            (if starting { Level::Debug } else { Level::Warn }, Happening::CheckFailed(output))
         }
-        Notice::Rebuilt => (Level::Error, "an internal error was contained; supervision goes on".to_owned()),
-        Notice::Signalled { signal } => (Level::Info, format!("{signal} sent by command")),
+        Notice::Rebuilt => (Level::Error, Happening::Rebuilt),
+        Notice::Signalled { signal } => (Level::Info, Happening::Signalled(signal)),
     }
 }
 
-fn ended(ending: &Ending) -> (Level, String) {
-    let Some(status) = ending.status else { return (Level::Warn, "stopped before it was started".to_owned()) };
-    let ran = seconds(ending.ran.as_secs_f64());
-    let (level, why) = match ending.cause {
-        Some(Cause::Asked) => (Level::Info, ", as asked"),
-        Some(Cause::Unhealthy) => (Level::Warn, ", stopped because it was unhealthy"),
-        Some(Cause::Timeout) => (Level::Warn, ", stopped at its time limit"),
-        None if status.code() == Some(0) => (Level::Info, ""),
-        None => (Level::Warn, ""),
+fn ended(ending: &Ending, memory: Option<String>) -> (Level, Happening) {
+    let Some(status) = ending.status else { return (Level::Warn, Happening::CalledOff) };
+    let (level, because) = match ending.cause {
+        Some(Cause::Asked) => (Level::Info, Some(Because::Asked)),
+        Some(Cause::Unhealthy) => (Level::Warn, Some(Because::Unhealthy)),
+        Some(Cause::Timeout) => (Level::Warn, Some(Because::Timeout)),
+        None if status.code() == Some(0) => (Level::Info, None),
+        None => (Level::Warn, None),
     };
-    (level, format!("{status} after {ran}{why}"))
+    let ran = seconds(ending.ran.as_secs_f64());
+    (level, Happening::Ended(End { status, ran, because, memory }))
 }

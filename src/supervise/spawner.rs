@@ -31,7 +31,15 @@ impl Spawner for Hands {
     fn launch(&self, app: &AppName, awaited: bool) -> LocalFuture<Result<Launched, StartFailure>> {
         let (host, app) = (self.0.clone(), app.clone());
         Box::pin(async move {
-            let launched = launch_app(&host, &app, awaited).await?;
+            let launched = launch_app(&host, &app, awaited).await;
+            match &launched {
+                // The events of an app that another supervisor runs are not this one's to write.
+                Err(failure) if failure.trouble == Trouble::Taken => {
+                    drop(host.with(&app, |held| held.request.take()));
+                }
+                _ => host.tell_request(&app),
+            }
+            let launched = launched?;
             match groups::begin_fresh(&host, &app).await {
                 Ok(()) => Ok(launched),
                 Err(error) => {
@@ -251,7 +259,11 @@ async fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Lau
     }
     let asked = host.with(app, |held| held.asked.clone());
     let launch_id = host.launch_id();
-    let at = Setting { root: &host.root, runtime: &host.runtime, asked: &asked, awaited, launch_id: &launch_id };
+    // Marks are compared with those of earlier runs of this supervisor and with what was kept of others.
+    let salt = format!("{:x}-{app}", host.identity.process.start_time);
+    let salt = &salt;
+    let (root, runtime) = (&host.root, &host.runtime);
+    let at = Setting { root, runtime, asked: &asked, awaited, launch_id: &launch_id, salt };
     let (mut instance, policy, mut warnings) = Instance::configure(app, at)?;
     instance.launch.flags.push(format!("--restore-nofile={}", host.nofile));
 

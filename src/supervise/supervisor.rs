@@ -31,6 +31,8 @@ use super::server::Server;
 use super::{keeper, lock};
 use crate::app::Root;
 use crate::config::layers;
+use crate::config::values::Level;
+use crate::logs::happening::Happening;
 use crate::logs::terminal::{self, Terminal};
 use crate::observe;
 
@@ -432,6 +434,11 @@ impl Ending {
             _ => false,
         };
         if end {
+            for app in host.names() {
+                if host.with(&app, |held| held.lock.is_some()) {
+                    host.record_event(&app, Level::Info, &Happening::AskedBySignal(signal).to_string());
+                }
+            }
             self.ask(number, root);
         } else if foreground {
             actix::spawn(foreground::pass_on(host.clone(), root.clone(), signal));

@@ -85,6 +85,12 @@ pub fn suggest_name(name: &str) -> Option<String> {
     Some(if near.contains('.') { near } else { format!("{section}.{near}") })
 }
 
+/// What is not as it is by default, with its value as text.
+pub fn explicit(options: &Options) -> BTreeMap<String, String> {
+    let set = changed(options, |_| true).into_iter();
+    set.filter_map(|(opt, value)| Some((opt.name.clone(), opt.text(&value)?))).collect()
+}
+
 /// What is set to something whose effect is not built yet, with its value.
 pub fn unsupported(options: &Options) -> Vec<(String, String)> {
     let not_built = |opt: &Opt| NOT_BUILT.iter().find(|(name, _)| *name == opt.name);

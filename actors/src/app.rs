@@ -79,6 +79,9 @@ impl App {
                 cell.stops += 1;
                 cell.stopped_launch = cell.launches;
             }
+            if !cell.life.phase.is_called_like(before.phase) {
+                cell.since = Some(self.ports.clock.wall());
+            }
             self.keep_books(&mut cell, before.phase, event);
             (effects, matches!(cell.life.phase, Phase::Down(_)))
         };
@@ -135,6 +138,9 @@ impl App {
         if let Event::Exited(_) = event {
             cell.vitals = None;
         }
+        if !cell.life.has_child() {
+            cell.next_check = None;
+        }
     }
 
     fn act(&mut self, effect: Effect, ctx: &mut Context<Self>) {
@@ -156,7 +162,10 @@ impl App {
                 }
             }
             Effect::Observe => self.observe(ctx),
-            Effect::Unobserve => self.unobserve(),
+            Effect::Unobserve => {
+                self.unobserve();
+                self.cell.get_mut().next_check = None;
+            }
             Effect::Ready => {
                 self.ports.sink.note(&self.name, Notice::Ready);
                 let hook = self.ports.checker.hook(&self.name, Hook::Start, child.map(|child| child.pid), None);
@@ -261,6 +270,9 @@ impl App {
             let begun = cell.life.executed.unwrap_or_default();
             let fresh = Vitals::new(begun, cell.life.ready.is_some(), &policy);
             let vitals = *cell.vitals.get_or_insert(fresh);
+            let now = self.ports.clock.now();
+            cell.next_check =
+                if vitals.health == Health::Starting { Some(now) } else { vitals.next(now, now, &policy) };
             (policy, vitals)
         };
         let app = (ctx.address().recipient(), ctx.address().recipient());
@@ -400,6 +412,7 @@ impl Handler<CheckFinished> for App {
             }
             cell.vitals = Some(message.vitals);
             cell.check = Some(message.report);
+            cell.next_check = message.next;
         }
         match (message.changed, message.vitals.health) {
             (true, Health::Healthy) => {

@@ -126,6 +126,9 @@ pub struct CheckReport {
     pub output: String,
     /// How long it took.
     pub took: Duration,
+    /// When it ended, in seconds since the epoch.
+    #[serde(default)]
+    pub at: Option<f64>,
 }
 
 /// The whole state of an app.
@@ -143,6 +146,9 @@ pub struct Cell {
     pub child: Option<Child>,
     /// When the program was exec'ed, in seconds since the epoch.
     pub started_at: Option<f64>,
+    /// Since when its state is what it is, in seconds since the epoch.
+    #[serde(default)]
+    pub since: Option<f64>,
     /// Launches so far.
     pub launches: u64,
     /// Stop commands so far.
@@ -159,6 +165,9 @@ pub struct Cell {
     pub vitals: Option<Vitals>,
     /// What the last health check said.
     pub check: Option<CheckReport>,
+    /// When the next one is due.
+    #[serde(default)]
+    pub next_check: Option<Moment>,
     /// How the last launch ended.
     pub last: Option<Last>,
     /// Whether whoever asked for the start waits for readiness: then a check tells it even if the app is not
@@ -176,6 +185,7 @@ impl Cell {
             policy: Policy::default(),
             child: None,
             started_at: None,
+            since: None,
             launches: 0,
             stops: 0,
             stopped_launch: 0,
@@ -184,6 +194,7 @@ impl Cell {
             warnings: Vec::new(),
             vitals: None,
             check: None,
+            next_check: None,
             last: None,
             awaited: false,
         }

@@ -38,6 +38,8 @@ pub struct CheckFinished {
     pub vitals: Vitals,
     /// Whether the verdict changed.
     pub changed: bool,
+    /// When the next check is due; nothing when no more are needed.
+    pub next: Option<Moment>,
 }
 
 impl HealthChecker {
@@ -53,20 +55,21 @@ impl HealthChecker {
         Self { name, ports, app, policy, vitals, due, lost }
     }
 
-    /// Waits for the next check to be due.
-    fn schedule(&mut self, ctx: &mut Context<Self>) {
+    /// Waits for the next check to be due; tells when that is.
+    fn schedule(&mut self, ctx: &mut Context<Self>) -> Option<Moment> {
         let now = self.ports.clock.now();
-        let Some(due) = self.vitals.next(self.due, now, &self.policy) else { return };
+        let due = self.vitals.next(self.due, now, &self.policy)?;
         self.due = due;
         ctx.run_later(due.saturating_sub(now), Self::check);
+        Some(due)
     }
 
     fn check(&mut self, ctx: &mut Context<Self>) {
         let check = self.ports.checker.check(&self.name).into_actor(self).map(|report, checker, ctx| {
             let now = checker.ports.clock.now();
             let changed = checker.vitals.record(now, report.success, &checker.policy);
-            checker.app.do_send(CheckFinished { report, vitals: checker.vitals, changed });
-            checker.schedule(ctx);
+            let next = checker.schedule(ctx);
+            checker.app.do_send(CheckFinished { report, vitals: checker.vitals, changed, next });
         });
         ctx.spawn(check);
     }
@@ -79,7 +82,7 @@ impl Actor for HealthChecker {
         // While starting, the app is asked at once; one that has been healthy before, when it is due.
         match self.vitals.health == Health::Starting {
             true => self.check(ctx),
-            false => self.schedule(ctx),
+            false => drop(self.schedule(ctx)),
         }
     }
 }

@@ -143,7 +143,7 @@ impl Checker for Script {
             let mut world = world.borrow_mut();
             world.panic_if("check");
             let success = if world.checks.is_empty() { true } else { world.checks.remove(0) };
-            CheckReport { success, output: String::new(), took: Duration::ZERO }
+            CheckReport { success, output: String::new(), took: Duration::ZERO, at: None }
         })
     }
 
@@ -322,6 +322,25 @@ fn an_unhealthy_app_is_replaced() {
         let cell = tree.until(|cell| cell.launches == 2 && cell.life.is_ready()).await;
         assert_eq!(cell.history.restarts, 1);
         assert_eq!(tree.living(), [2]);
+    });
+}
+
+#[test]
+fn it_is_known_when_the_next_check_is_and_since_when_the_state_is_what_it_is() {
+    story(monitored(), async |tree| {
+        tree.start().await;
+        let healthy = tree.until(|cell| cell.life.is_ready()).await;
+        let began = healthy.since.expect("since when it runs");
+        let next = healthy.next_check.expect("a next check");
+        // The next check comes then, and not before; that it is healthy does not make it run anew.
+        let later = tree.until(|cell| cell.next_check.is_some_and(|check| check > next)).await;
+        assert_eq!(later.since, Some(began));
+        let interval = later.policy.health.expect("a check").interval;
+        assert_eq!(later.next_check.and_then(|check| check.checked_sub(next)), Some(interval));
+        tree.stop().await;
+        let stopped = tree.cell().await;
+        assert_eq!(stopped.next_check, None);
+        assert!(stopped.since > Some(began), "{stopped:#?}");
     });
 }
 

@@ -196,12 +196,22 @@ mod tests {
         std::os::unix::fs::symlink("dist/1", at.join("versioned/run")).unwrap();
         write(&at.join("command/conf.toml"), "[process]\ncommand = 'true'\n", 0o644);
         fs::create_dir(at.join("empty")).unwrap();
+        std::os::unix::fs::symlink("simple", at.join("linked")).unwrap();
         fs::create_dir(at.join("loop")).unwrap();
         fs::create_dir_all(at.join("dirrun/run/run")).unwrap();
+        for refused in ["my app/run", "-x/conf.toml", ".git/run"] {
+            write(&at.join(refused), "", 0o755);
+        }
+        fs::create_dir(at.join("lost+found")).unwrap();
 
         let root = Root::open(&at).unwrap();
         let names: Vec<_> = root.apps().unwrap().iter().map(|app| app.name().to_string()).collect();
-        assert_eq!(names, ["command", "simple", "versioned"]);
+        assert_eq!(names, ["command", "linked", "simple", "versioned"]);
+
+        let refused = root.refused().unwrap();
+        let refused: Vec<_> =
+            refused.iter().map(|(path, _)| path.strip_prefix(&at).unwrap().to_str().unwrap()).collect();
+        assert_eq!(refused, ["-x", "my app"], "neither what is hidden nor what has nothing to run");
 
         let versioned = root.app("versioned").unwrap();
         assert_eq!(versioned.run_dir(), at.join("versioned/dist/1"));

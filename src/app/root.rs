@@ -1,5 +1,7 @@
 //! The apps root: the directory whose sub-directories are apps.
 
+use std::ffi::OsString;
+use std::fs::DirEntry;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -85,13 +87,34 @@ impl Root {
 
     /// The names of all directories below the root that can be apps, sorted; whether they are, [`Root::app`] tells.
     pub fn names(&self) -> io::Result<Vec<AppName>> {
+        // What the directory itself says of its entries is enough, but for links.
+        let is_dir = |entry: &DirEntry| match entry.file_type() {
+            Ok(kind) => kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()),
+            Err(_) => false,
+        };
         let mut names: Vec<AppName> = std::fs::read_dir(&self.path)?
             .filter_map(Result::ok)
+            .filter(is_dir)
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|name: &AppName| self.path.join(name.as_str()).is_dir())
             .collect();
         names.sort();
         Ok(names)
+    }
+
+    /// The directories that would be apps if their names were names of apps, sorted, with what is wrong with each name.
+    /// What is hidden, or has nothing to run in it, was not meant to be one.
+    pub fn refused(&self) -> io::Result<Vec<(PathBuf, NameError)>> {
+        let refused = |name: OsString| {
+            let text = name.to_string_lossy();
+            let wrong = text.parse::<AppName>().err().filter(|_| !text.starts_with('.'))?;
+            let dir = self.path.join(&name);
+            let has = |file: &str| dir.join(file).exists();
+            ["run", "run.sh", "conf.toml"].into_iter().any(has).then_some((dir, wrong))
+        };
+        let mut all: Vec<_> =
+            std::fs::read_dir(&self.path)?.filter_map(|entry| refused(entry.ok()?.file_name())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(all)
     }
 
     /// All apps, sorted by name.

@@ -2,8 +2,10 @@
 //! and from an account to words.
 
 use daemonctl_actors::value::{ExitStatus, Signal};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::report::moment;
 use super::text;
 use crate::control::status::{AppStatus, State};
 use crate::logs::events;
@@ -261,7 +263,8 @@ fn summary(facts: &Facts<'_>, last: Option<&Run>) -> String {
     let with = |text: String, more: Option<String>| more.map_or(text.clone(), |more| format!("{text}: {more}"));
     match state {
         State::Running => {
-            let since = facts.status.started_at.map(|at| format!(" since {}", text::moment(at))).unwrap_or_default();
+            let since =
+                facts.status.started_at.map(|at| format!(" since {}", moment(at, &TimeZone::UTC))).unwrap_or_default();
             let ready = if facts.status.ready { "" } else { ", not ready" };
             with(format!("{name} is running{since}{ready}"), note.clone())
         }
@@ -347,7 +350,7 @@ fn hint_of_end(end: &End, asked: bool) -> Option<&'static str> {
 
 /// A moment for people.
 fn seconds(at: u64) -> String {
-    text::moment(at as f64 / 1e6)
+    moment(at as f64 / 1e6, &TimeZone::UTC)
 }
 
 impl Account {

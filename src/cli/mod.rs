@@ -3,9 +3,11 @@
 //! [`main`] reads the options before the command, builds the options of that one command alone (a `status` should not
 //! pay for the hundred flags of `start`), runs it with a `session::Session`, and prints what went wrong, if anything.
 //! A command asks the session for apps and supervisors, and gives what comes back to the pure modules that put it in
-//! words: `outcome` for what a command did, `report` for status, `grid` for columns, `text` for quantities.
+//! words: `outcome` for what a command did, `report` for status, `grid` for columns, `text` for quantities. What a report
+//! needs beside what supervisors tell is looked up by `drift` (files that have changed) and `recent` (last lines).
 
 mod account;
+mod drift;
 mod error;
 mod event;
 mod globals;
@@ -13,6 +15,7 @@ mod grid;
 mod live;
 mod outcome;
 mod page;
+mod recent;
 mod report;
 mod screen;
 mod session;

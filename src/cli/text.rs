@@ -1,6 +1,6 @@
 //! How quantities are written for people, and read from them.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::config::values::Span;
 
@@ -45,13 +45,6 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// Percent of one CPU.
 pub(super) fn percent(percent: f64) -> String {
     format!("{percent:.1}%")
-}
-
-/// A moment, in seconds since the epoch: `2026-01-31 12:00:01 UTC`.
-pub(super) fn moment(at: f64) -> String {
-    let at = UNIX_EPOCH + Duration::try_from_secs_f64(at).unwrap_or_default();
-    let text = humantime::format_rfc3339_seconds(at).to_string();
-    text.replacen('T', " ", 1).replace('Z', " UTC")
 }
 
 /// `1 process`, `2 processes`.
@@ -104,10 +97,5 @@ mod tests {
     fn sizes_have_three_digits_at_most() {
         let told: Vec<_> = [0, 812, 1_000, 1_536, 10_240, 84_934_656, 1_048_000, 1_288_490_188].map(bytes).into();
         assert_eq!(told, ["0B", "812B", "1.0K", "1.5K", "10K", "81M", "1.0M", "1.2G"]);
-    }
-
-    #[test]
-    fn moments_are_told_in_universal_time() {
-        assert_eq!(moment(1_769_860_801.7), "2026-01-31 12:00:01 UTC");
     }
 }

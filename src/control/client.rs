@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::protocol::{AppReply, Command, MAX_LINE, Reply, Request, VERSION};
 
+/// How much is read at once: the status of a hundred apps is some 80 kB.
+const BLOCK: usize = 64 << 10;
+
 /// A connection to a supervisor.
 #[derive(Debug)]
 pub struct Client {
@@ -54,7 +57,8 @@ const MAX_SOCKET_PATH: usize = 107;
 impl Client {
     /// A client on an open connection.
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream: BufReader::new(stream), sudo_user: std::env::var("SUDO_USER").ok() }
+        let sudo_user = std::env::var("SUDO_USER").ok();
+        Self { stream: BufReader::with_capacity(BLOCK, stream), sudo_user }
     }
 
     /// Connects to the socket at `path`, however long that path is.
@@ -79,7 +83,7 @@ impl Client {
                 line => line?,
             };
             silent = false;
-            match serde_json::from_slice(&line).map_err(|_| ClientError::Version)? {
+            match Reply::read(&line).map_err(|_| ClientError::Version)? {
                 Reply::App(reply) => on_app(reply),
                 Reply::Error { message } => return Err(ClientError::Refused(message)),
                 last @ (Reply::Done | Reply::Status { .. } | Reply::Health(_) | Reply::Supervisor { .. }) => {

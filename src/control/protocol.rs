@@ -165,6 +165,21 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// Reads a line. The answer to a status request is by far the longest, and is read in one pass: to find the tag of
+    /// an enum, which may stand anywhere in an object, serde would copy all of it first.
+    pub fn read(line: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Told {
+            apps: Vec<AppStatus>,
+        }
+        match line.starts_with(br#"{"reply":"status","#) {
+            true => serde_json::from_slice(line).map(|Told { apps }| Self::Status { apps }),
+            false => serde_json::from_slice(line),
+        }
+    }
+}
+
 /// Whether an app is healthy, and how that is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
@@ -280,4 +295,27 @@ pub enum FailureKind {
     NoSuchApp,
     /// Not permitted: exit code 5.
     Permission,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::app::Fingerprint;
+
+    #[test]
+    fn a_status_is_read_in_one_pass_as_it_is_read_in_two() {
+        let app = AppStatus {
+            configured_from: vec![Fingerprint::take(Path::new("/")), Fingerprint::take(Path::new("/no/such/file"))],
+            ..AppStatus::unknown("web".parse().unwrap(), "/srv/apps/web".into())
+        };
+        let reply = Reply::Status { apps: vec![app] };
+        let line = serde_json::to_vec(&reply).unwrap();
+        assert!(line.starts_with(br#"{"reply":"status","#), "the short way is taken");
+        assert_eq!(Reply::read(&line).unwrap(), reply);
+        assert_eq!(serde_json::from_slice::<Reply>(&line).unwrap(), reply, "by whoever does not know it");
+        assert_eq!(Reply::read(br#"{"reply":"done"}"#).unwrap(), Reply::Done);
+        assert!(Reply::read(br#"{"reply":"status","new":true}"#).is_err());
+    }
 }

@@ -3,6 +3,8 @@
 use daemonctl_actors::value::{AppName, ExitStatus};
 use serde::{Deserialize, Serialize};
 
+use crate::app::Fingerprint;
+
 /// States of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,6 +78,9 @@ pub struct AppStatus {
     pub path: String,
     /// Its state.
     pub state: State,
+    /// Since when.
+    #[serde(default)]
+    pub state_since: Option<f64>,
     /// Its health.
     pub health: Health,
     /// Whether it is ready.
@@ -90,11 +95,21 @@ pub struct AppStatus {
     pub restarts: u32,
     /// Restarts in a row that count against `process.restart_max_attempts`.
     pub attempts: u32,
+    /// `process.restart_max_attempts`; nothing where there may be any number.
+    #[serde(default)]
+    pub attempts_max: Option<u32>,
+    /// Whether it was given up because its attempts were used up.
+    #[serde(default)]
+    pub gave_up: bool,
     /// Time until the next start, in `backoff`.
     pub retry_in: Option<f64>,
+    /// Time until what is left of it is sent SIGKILL, in `stopping`.
+    #[serde(default)]
+    pub kill_in: Option<f64>,
     /// How the last main process ended.
     pub last_exit: Option<LastExit>,
-    /// Why it is as it is, in words, where that is not plain from the state.
+    /// What can only be said by those who look after it: why it could not be started, that its output is being dropped.
+    /// A report says more in its place: why it is as it is, and what comes next.
     pub note: Option<String>,
     /// First line of `.version` at its start.
     pub version: Option<String>,
@@ -113,6 +128,70 @@ pub struct AppStatus {
     /// Its limits of memory, processor time and processes, and what holds them.
     #[serde(default)]
     pub limits: Vec<LimitStatus>,
+    /// Its health check, if it has one.
+    #[serde(default)]
+    pub check: Option<CheckStatus>,
+    /// What it was asked to be confined by at its last start; nothing where it was not.
+    #[serde(default)]
+    pub sandbox: Option<SandboxStatus>,
+    /// What it was configured from at its last start, for whoever asks whether that has changed. Not part of a report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configured_from: Vec<Fingerprint>,
+    /// The files among them that have changed since, for an app that is not at rest. Found by whoever asks.
+    #[serde(default)]
+    pub changed: Vec<String>,
+    /// Where the `run` link leads now, if not to where the app was started from. Found by whoever asks.
+    #[serde(default)]
+    pub run_moved_to: Option<String>,
+    /// What keeps it from being started as its configuration is now. Found by whoever asks, for an app at rest.
+    #[serde(default)]
+    pub mistakes: Vec<String>,
+}
+
+/// The health check of an app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// `monitoring.enabled`: whether it runs all the time, and failures have consequences.
+    pub monitored: bool,
+    /// Seconds from one check to the next.
+    pub interval: f64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// How many of them make it unhealthy.
+    pub failure_threshold: u32,
+    /// Successes in a row.
+    pub successes: u32,
+    /// How many of them make it healthy.
+    pub success_threshold: u32,
+    /// What the last check said.
+    pub last: Option<LastCheck>,
+    /// Time until the next one; 0 while one runs.
+    pub next_in: Option<f64>,
+}
+
+/// What a health check said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastCheck {
+    /// Whether it succeeded.
+    pub success: bool,
+    /// The end of its output; after a failure, how it ended.
+    pub output: String,
+    /// How long it took.
+    pub took: f64,
+    /// When it ended.
+    pub at: Option<f64>,
+}
+
+/// What an app was asked to be confined by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SandboxStatus {
+    /// `none`, `unshare` or `firejail`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Walls and powers, in words: `no network`, `user www-data`.
+    pub asked: Vec<String>,
+    /// What it runs without, or with less than was asked for, in the words of the warning at its start.
+    pub without: Vec<String>,
 }
 
 /// A limit of an app, and what holds it.
@@ -136,6 +215,7 @@ impl AppStatus {
             description: None,
             path,
             state: State::Stopped,
+            state_since: None,
             health: Health::Disabled,
             ready: false,
             pid: None,
@@ -143,7 +223,10 @@ impl AppStatus {
             uptime: None,
             restarts: 0,
             attempts: 0,
+            attempts_max: None,
+            gave_up: false,
             retry_in: None,
+            kill_in: None,
             last_exit: None,
             note: None,
             version: None,
@@ -154,6 +237,12 @@ impl AppStatus {
             supervisor: None,
             mode: None,
             limits: Vec::new(),
+            check: None,
+            sandbox: None,
+            configured_from: Vec::new(),
+            changed: Vec::new(),
+            run_moved_to: None,
+            mistakes: Vec::new(),
         }
     }
 

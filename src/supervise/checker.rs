@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
 use super::family::{self, Search};
-use super::host::{Hands, Held, Host, Process, monotonic};
+use super::host::{Hands, Held, Host, Process, monotonic, wall};
 use super::instance::LAUNCH_ID;
 use super::pidfd::{PidFd, start_time};
 use crate::config::values::Level;
@@ -49,7 +49,10 @@ impl Checker for Hands {
                 let spec = instance.launch.with_command(instance.check.clone()?);
                 Some((inside(spec, held), instance.check_timeout))
             });
-            let report = |success, output| CheckReport { success, output, took: monotonic().saturating_sub(begun) };
+            let report = |success, output| {
+                let took = monotonic().saturating_sub(begun);
+                CheckReport { success, output, took, at: Some(wall()) }
+            };
             let Some((spec, timeout)) = prepared else { return report(false, "there is no health check".to_owned()) };
             let (end, output) = run(&host, spec, timeout).await;
             let said = |end: String| if output.is_empty() { end } else { format!("{end}: {output}") };

@@ -12,13 +12,15 @@ use daemonctl_actors::restarts::{RestartPolicy, When};
 use daemonctl_actors::value::AppName;
 use serde::{Deserialize, Serialize};
 
+use super::confinement;
 use super::external::{self, Place, Teelog};
 use super::runtime::RootDir;
 use super::snapshot::Snapshot;
-use crate::app::{App, AppError, Root, Script};
+use crate::app::{App, AppError, Fingerprint, Root, Script};
 use crate::cgroup::Group;
 use crate::config::values::{Level, Restart, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
+use crate::control::status::SandboxStatus;
 use crate::launch::limits::{self, Held};
 use crate::launch::{Forward, LaunchSpec, environment, quoted, walls};
 use crate::logs::rotate::Rules;
@@ -99,6 +101,15 @@ pub struct Instance {
     /// Its configuration in a form that can be compared.
     #[serde(default)]
     pub snapshot: Snapshot,
+    /// What it was asked to be confined by, and what of it could not be had.
+    #[serde(default)]
+    pub sandbox: SandboxStatus,
+    /// The files that it was configured from.
+    #[serde(default)]
+    pub configured_from: Vec<Fingerprint>,
+    /// When it is checked, and how the results count.
+    #[serde(default)]
+    pub checked: Option<HealthPolicy>,
 }
 
 /// Where and for whom an app is configured.
@@ -124,6 +135,8 @@ impl Instance {
     pub fn configure(name: &AppName, at: Setting<'_>) -> Result<(Self, Policy, Vec<String>), StartFailure> {
         let app = App::inspect(at.root, name).map_err(|error| missing(&error))?;
         let ask = &at.asked.ask;
+        // Before they are read: a change in between must not go unnoticed.
+        let files = config_files(at.root, &app, ask);
         let sources = Sources {
             root: at.root.path(),
             app: name,
@@ -157,6 +170,7 @@ impl Instance {
         })?;
         instance.teelog = teelog;
         warnings.extend(doubt);
+        instance.configured_from.extend(files);
         Ok((instance, policy, warnings))
     }
 
@@ -180,6 +194,7 @@ impl Instance {
         same.snapshot = self.snapshot.clone();
         (same.launch.join, same.limits) = (self.launch.join.clone(), self.limits.clone());
         (same.teelog, same.writer) = (self.teelog.clone(), self.writer);
+        (same.sandbox.without, same.configured_from) = (self.sandbox.without.clone(), self.configured_from.clone());
         if let Some(id) = self.launch.environment.get(LAUNCH_ID) {
             same.launch.environment.insert(LAUNCH_ID.to_owned(), id.clone());
         }
@@ -235,6 +250,9 @@ impl Instance {
             pipes: (0, 0),
             limits: Vec::new(),
             snapshot: Snapshot::new(&app, options, at.salt),
+            sandbox: confinement::asked(options),
+            configured_from: scripts(&app, options).iter().map(|path| Fingerprint::take(path)).collect(),
+            checked: has_check(&app, options).then(|| health_policy(options)),
             app,
         })
     }
@@ -313,10 +331,8 @@ fn script_dir(app: &App) -> PathBuf {
 
 /// How the tree treats an app with these options.
 fn policy(app: &App, options: &Options, awaited: bool) -> Policy {
-    let monitoring = &options.monitoring;
-    let has_check = monitoring.check_command.is_some() || app.check().is_some();
     // Not monitored, a check still tells readiness to those who wait for it.
-    let checked = has_check && (monitoring.enabled || awaited);
+    let checked = has_check(app, options) && (options.monitoring.enabled || awaited);
     let process = &options.process;
     Policy {
         timing: Timing {
@@ -337,16 +353,45 @@ fn policy(app: &App, options: &Options, awaited: bool) -> Policy {
             reset_after: process.restart_reset_after.0,
             success: process.success_exit_codes.0.clone(),
         },
-        health: checked.then_some(HealthPolicy {
-            interval: monitoring.check_interval.0,
-            startup: monitoring.startup_delay.0,
-            failure_threshold: monitoring.failure_threshold,
-            success_threshold: monitoring.success_threshold,
-            monitored: monitoring.enabled,
-        }),
+        health: checked.then(|| health_policy(options)),
         stop_signal: options.signals.stop_signal,
         reload_signal: options.signals.reload_signal,
     }
+}
+
+fn has_check(app: &App, options: &Options) -> bool {
+    options.monitoring.check_command.is_some() || app.check().is_some()
+}
+
+fn health_policy(options: &Options) -> HealthPolicy {
+    let monitoring = &options.monitoring;
+    HealthPolicy {
+        interval: monitoring.check_interval.0,
+        startup: monitoring.startup_delay.0,
+        failure_threshold: monitoring.failure_threshold,
+        success_threshold: monitoring.success_threshold,
+        monitored: monitoring.enabled,
+    }
+}
+
+/// The configuration files of an app: the global one, also where there is none, and its own.
+fn config_files(root: &Root, app: &App, ask: &Ask) -> Vec<Fingerprint> {
+    if ask.no_config {
+        return Vec::new();
+    }
+    let global = ask.config_file.clone().unwrap_or_else(|| root.path().join("conf.toml"));
+    let own = app.config().map_or_else(|| app.run_dir().join("conf.toml"), Path::to_owned);
+    [global, own].iter().map(|file| Fingerprint::take(file)).collect()
+}
+
+/// The other files that decide what a start does, as far as they are there: to look for more would cost a status as much
+/// as it costs to look at these.
+fn scripts(app: &App, options: &Options) -> Vec<PathBuf> {
+    let in_app = |path: &PathBuf| app.run_dir().join(path);
+    let script = app.run_script().filter(|_| options.process.command.is_none()).map(|script| script.path.clone());
+    let profile = options.sandbox.seccomp_profile.as_ref().filter(|_| options.sandbox.seccomp);
+    let files = [options.process.environment_file.as_ref().map(in_app), profile.map(in_app)];
+    script.into_iter().chain(app.env_script()).chain(files.into_iter().flatten()).collect()
 }
 
 /// What is asked for and not built yet, in words.

@@ -16,10 +16,12 @@
 //! - [`host`]: what a supervisor holds; [`spawner`], [`checker`] and [`sink`] are the tree's ports into it.
 //! - [`server`]: the supervisor's end of the control socket.
 //! - [`supervisor`]: builds the tree and serves; [`mod@foreground`] is what `run` adds.
-//! - [`fleet`]: all of this as the command line sees it; [`view`] is how an app is told.
+//! - [`fleet`]: all of this as the command line sees it; [`view`] is how an app is told, `confinement` in which words its
+//!   sandbox.
 
 pub mod adopt;
 pub mod checker;
+mod confinement;
 pub mod external;
 pub mod family;
 pub mod fleet;

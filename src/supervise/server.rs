@@ -327,9 +327,10 @@ impl Server {
 
     fn status(&self, cell: &Cell) -> AppStatus {
         let now = Now { moment: monotonic(), wall: wall() };
-        let instance = self.host.with(&cell.name, |held| held.instance.clone());
-        let mut status =
-            view::app_status(cell, instance.as_ref(), Some(&self.host.identity), self.host.root.path(), now);
+        let (identity, root) = (&self.host.identity, self.host.root.path());
+        let mut status = self
+            .host
+            .with(&cell.name, |held| view::app_status(cell, held.instance.as_ref(), Some(identity), root, now));
         let notes = [status.note.take(), self.host.output_note(&cell.name)];
         status.note = notes.into_iter().flatten().reduce(|all, more| format!("{all}; {more}"));
         status

@@ -66,6 +66,10 @@ impl Spawner for Hands {
                     write_pidfile(&hands.0, &app, child);
                     warnings.iter().for_each(|warning| hands.0.note_event(&app, Level::Warn, warning));
                     if !warnings.is_empty() {
+                        hands.0.with(&app, |held| {
+                            let instance = held.instance.iter_mut();
+                            instance.for_each(|instance| instance.sandbox.without.extend(warnings.iter().cloned()));
+                        });
                         groups::see_what_holds(&hands.0, &app, child);
                     }
                     Ok(warnings)
@@ -302,6 +306,7 @@ async fn launch_app(host: &Rc<Host>, app: &AppName, awaited: bool) -> Result<Lau
             // Hooks and checks are launched alike, into the same groups; and whoever clears up knows them from here.
             instance.launch.join.clone_from(&gate.join);
             instance.limits.clone_from(&gate.held);
+            instance.sandbox.without.clone_from(&gate.warnings);
         }
         held.process = Some(Process { ours: teelog.is_none(), ..Process::new(child, Some(pidfd)) });
         held.speaker.iter().for_each(|speaker| speaker.set_pid(pid));

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use daemonctl_actors::cell::Cell;
-use daemonctl_actors::health;
-use daemonctl_actors::lifecycle::{Cause, Phase, Rest};
+use daemonctl_actors::health::{self, HealthPolicy};
+use daemonctl_actors::lifecycle::{Phase, Rest};
 use daemonctl_actors::ports::Told;
 use daemonctl_actors::value::{AppName, Moment};
 
 use super::checker::reason;
 use super::instance::Instance;
 use super::record::{Record, Supervisor};
-use crate::config::values::Size;
-use crate::control::status::{AppStatus, Health, LastExit, LimitStatus, State};
+use crate::config::values::{SandboxType, Size};
+use crate::control::status::{AppStatus, CheckStatus, Health, LastCheck, LastExit, LimitStatus, SandboxStatus, State};
 use crate::launch::limits::{Held, words};
 
 /// The moment at which an app is looked at.
@@ -36,12 +36,15 @@ pub fn app_status(
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let state = state(cell);
     let alive = cell.life.has_child() && state != State::Starting;
+    let running = !matches!(cell.life.phase, Phase::Down(_));
+    let left = |until: Moment| until.saturating_sub(now.moment).as_secs_f64();
     let started_at = cell.started_at.filter(|_| cell.life.executed.is_some());
     AppStatus {
         name: cell.name.clone(),
         description: instance.and_then(|instance| instance.description.clone()),
         path: text(&root.join(cell.name.as_str())),
         state,
+        state_since: cell.since,
         health: health(cell),
         ready: cell.life.is_ready(),
         pid: cell.child.filter(|_| cell.life.has_child()).map(|child| child.pid),
@@ -49,12 +52,19 @@ pub fn app_status(
         uptime: cell.life.executed.filter(|_| alive).map(|at| now.moment.saturating_sub(at).as_secs_f64()),
         restarts: cell.history.restarts,
         attempts: cell.history.attempts,
+        attempts_max: Some(cell.policy.restart.max_attempts).filter(|max| *max > 0),
+        gave_up: cell.history.gave_up && cell.life.phase == Phase::Down(Rest::Failed),
         retry_in: match cell.life.phase {
-            Phase::Backoff { until } => Some(until.saturating_sub(now.moment).as_secs_f64()),
+            Phase::Backoff { until } => Some(left(until)),
+            _ => None,
+        },
+        kill_in: match cell.life.phase {
+            Phase::Stopping { kill_at, killed: false, .. } => Some(left(kill_at)),
+            Phase::Sweeping { until, .. } => Some(left(until)),
             _ => None,
         },
         last_exit: last_exit(cell),
-        note: note(cell, instance.and_then(Instance::memory_limit)),
+        note: note(cell),
         version: instance.and_then(|instance| instance.app.version().map(str::to_owned)),
         run_dir: instance.map(|instance| text(instance.app.run_dir())),
         stdout: instance.map(|instance| text(&instance.stdout)),
@@ -63,6 +73,42 @@ pub fn app_status(
         supervisor: supervisor.map(|supervisor| supervisor.process.pid),
         mode: supervisor.map(|supervisor| if supervisor.background { "background" } else { "run" }.to_owned()),
         limits: instance.map(limits).unwrap_or_default(),
+        check: instance.and_then(|instance| instance.checked).map(|policy| check(cell, &policy, now)),
+        sandbox: instance.map(|instance| instance.sandbox.clone()).filter(|sandbox| *sandbox != unconfined()),
+        configured_from: instance
+            .filter(|_| running)
+            .map(|instance| instance.configured_from.clone())
+            .unwrap_or_default(),
+        changed: Vec::new(),
+        run_moved_to: None,
+        mistakes: Vec::new(),
+    }
+}
+
+/// What a sandbox is that was not asked for.
+fn unconfined() -> SandboxStatus {
+    SandboxStatus { kind: SandboxType::None.to_string(), ..SandboxStatus::default() }
+}
+
+/// The health check, and what it has said.
+fn check(cell: &Cell, policy: &HealthPolicy, now: Now) -> CheckStatus {
+    let last = cell.check.as_ref().map(|check| LastCheck {
+        success: check.success,
+        output: check.output.clone(),
+        took: check.took.as_secs_f64(),
+        at: check.at,
+    });
+    let next_in = cell.next_check.map(|due| due.saturating_sub(now.moment).as_secs_f64());
+    let (failures, successes) = cell.vitals.map_or((0, 0), |vitals| (vitals.failures, vitals.successes));
+    CheckStatus {
+        monitored: policy.monitored,
+        interval: policy.interval.as_secs_f64(),
+        failures,
+        failure_threshold: policy.failure_threshold,
+        successes,
+        success_threshold: policy.success_threshold,
+        last,
+        next_in,
     }
 }
 
@@ -152,55 +198,14 @@ pub(super) fn out_of_memory(limit: Option<Size>) -> String {
     format!("out of memory{limit}")
 }
 
-fn note(cell: &Cell, memory_limit: Option<Size>) -> Option<String> {
-    let killed = cell.last.as_ref().is_some_and(|last| last.ending.out_of_memory);
-    let cause = cell.last.as_ref().and_then(|last| last.ending.cause);
-    // What the last exit alone does not tell.
-    let ended = match (&cell.failure, cause) {
-        (Some(failure), _) => Some(failure.message.clone()),
-        (None, Some(Cause::Unhealthy)) => Some(format!("it was unhealthy{}", said(cell))),
-        (None, Some(Cause::Timeout)) => Some("it reached its time limit".to_owned()),
-        (None, None) if killed => Some(format!("killed: {}", out_of_memory(memory_limit))),
-        (None, Some(Cause::Asked) | None) => None,
-    };
-    let with = |text: String, more: Option<String>| more.map_or(text.clone(), |more| format!("{text}: {more}"));
+/// What nothing else in a status says.
+fn note(cell: &Cell) -> Option<String> {
+    let failure = || cell.failure.as_ref().map(|failure| failure.message.clone());
     match cell.life.phase {
-        Phase::Down(Rest::Stopped) => None,
-        Phase::Down(Rest::Exited) => ended.filter(|_| killed),
-        Phase::Down(Rest::Failed) if cell.history.gave_up => {
-            Some(with(format!("given up after {}", in_a_row(cell.history.attempts)), ended))
-        }
-        Phase::Down(Rest::Failed) => ended,
-        Phase::Backoff { .. } => {
-            let of = match cell.policy.restart.max_attempts {
-                0 => String::new(),
-                max => format!(" of {max}"),
-            };
-            Some(with(format!("restart {}{of}", cell.history.attempts), ended))
-        }
-        Phase::Up if cell.life.ready.is_none() => Some(format!("not ready yet{}", said(cell))),
-        Phase::Up => {
-            let failed = cell.check.as_ref().is_some_and(|check| !check.success);
-            failed.then(|| format!("health check failed{}", said(cell)))
-        }
+        Phase::Down(Rest::Failed) | Phase::Backoff { .. } => failure(),
         Phase::Stopping { killed: true, .. } => Some("killed, and still there".to_owned()),
-        Phase::Launching { .. } | Phase::Stopping { .. } | Phase::Sweeping { .. } | Phase::Judging(_) => None,
-    }
-}
-
-/// So many restarts, in words.
-pub(super) fn in_a_row(attempts: u32) -> String {
-    match attempts {
-        1 => "1 restart".to_owned(),
-        more => format!("{more} restarts in a row"),
-    }
-}
-
-/// What the last failed health check said, to be put after a colon.
-fn said(cell: &Cell) -> String {
-    match cell.check.as_ref().filter(|check| !check.success) {
-        Some(check) => format!(": {}", check.output.lines().next().unwrap_or("the check failed")),
-        None => String::new(),
+        Phase::Down(Rest::Stopped | Rest::Exited) | Phase::Launching { .. } | Phase::Up => None,
+        Phase::Stopping { .. } | Phase::Sweeping { .. } | Phase::Judging(_) => None,
     }
 }
 

@@ -42,6 +42,7 @@ mod rotation;
 mod seccomp;
 mod servers;
 mod speed;
+mod status;
 mod syslog;
 mod teelog;
 mod teelog_external;

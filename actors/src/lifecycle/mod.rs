@@ -131,6 +131,22 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// Whether people call both by the same name: all that is done from the signal to the verdict is `stopping`.
+    pub fn is_called_like(self, other: Self) -> bool {
+        let name = |phase| match phase {
+            Self::Down(Rest::Stopped) => 0,
+            Self::Down(Rest::Exited) => 1,
+            Self::Down(Rest::Failed) => 2,
+            Self::Launching { .. } => 3,
+            Self::Up => 4,
+            Self::Stopping { .. } | Self::Sweeping { .. } | Self::Judging(_) => 5,
+            Self::Backoff { .. } => 6,
+        };
+        name(self) == name(other)
+    }
+}
+
 /// What happens to an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {

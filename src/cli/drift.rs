@@ -1,0 +1,76 @@
+//! What has become of the files of an app since it was started, and whether it could be started as they are now.
+//!
+//! The command finds this out and not the supervisor, which should not wait for anybody's disk. For an app that runs it
+//! is a look at the metadata of a few files. The configuration of an app at rest is read and checked as a start would.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::app::{App, AppError, Fingerprint, Root};
+use crate::config::{Ask, Sources, resolve};
+use crate::control::status::AppStatus;
+
+/// Notes what has changed since the start of each app that is not at rest.
+pub(super) fn since_start(apps: &mut [AppStatus]) {
+    // Most apps share the global file, or its absence: it is looked at once.
+    let mut shared = HashMap::new();
+    for app in apps {
+        let files = std::mem::take(&mut app.configured_from);
+        let mut has_changed =
+            |file: &Fingerprint| match file.path().as_os_str().as_bytes().starts_with(app.path.as_bytes()) {
+                true => file.has_changed(),
+                false => *shared.entry(file.clone()).or_insert_with(|| file.has_changed()),
+            };
+        let changed = files.iter().filter(|file| has_changed(file));
+        app.changed = changed.map(|file| file.path().to_string_lossy().into_owned()).collect();
+        app.run_moved_to = moved(app);
+    }
+}
+
+/// Where the `run` link of an app that is not at rest leads now, if not to where the app was started from.
+fn moved(app: &AppStatus) -> Option<String> {
+    let then = app.run_dir.as_ref().filter(|run| app.is_active() && **run != app.path)?;
+    let link = Path::new(&app.path).join("run");
+    if !link.is_symlink() {
+        return None;
+    }
+    let now = fs::canonicalize(&link).map_or_else(|_| "nowhere".into(), |now| now.to_string_lossy().into_owned());
+    Some(now).filter(|now| now != then)
+}
+
+/// Notes what keeps an app at rest from being started.
+pub(super) fn at_rest(app: &mut AppStatus, root: &Root, ask: &Ask, environment: &BTreeMap<String, String>) {
+    if app.is_active() {
+        return;
+    }
+    app.mistakes = match App::inspect(root, &app.name) {
+        Ok(found) => {
+            let app_config = found.config();
+            let sources = Sources { root: root.path(), app: &app.name, app_config, ask, environment };
+            let problems = resolve(&sources).err().map(|problems| problems.0).unwrap_or_default();
+            problems.iter().map(ToString::to_string).collect()
+        }
+        Err(error) => vec![unusable(&error)],
+    };
+}
+
+/// Why a directory cannot be started.
+fn unusable(error: &AppError) -> String {
+    match error {
+        AppError::Empty(dir) => match dangling(dir) {
+            Some(target) => format!("run is a link to {target}, which is not there"),
+            None => "there is no run script, and no process.command in a conf.toml".to_owned(),
+        },
+        AppError::Read { source, .. } => format!("{error}: {source}"),
+        AppError::Name(_) | AppError::Missing { .. } => error.to_string(),
+    }
+}
+
+/// Where the `run` link of a directory leads, if there is nothing.
+pub(super) fn dangling(dir: &Path) -> Option<String> {
+    let link = dir.join("run");
+    let target = link.read_link().ok()?;
+    (!link.exists()).then(|| target.display().to_string())
+}

@@ -275,6 +275,10 @@ fn summary(facts: &Facts<'_>, last: Option<&Run>) -> String {
             with(format!("{name} is stopped{since}"), note.clone().or(asked))
         }
         State::Exited => with(format!("{name} has ended by itself"), ended.or(note.clone())),
+        State::Failed if facts.status.gave_up => {
+            let given_up = Happening::GaveUp { attempts: facts.status.attempts };
+            with(format!("{name} has failed: {given_up}"), ended.or(note.clone()))
+        }
         State::Failed => with(format!("{name} has failed"), note.clone().or(ended)),
     }
 }

@@ -368,7 +368,9 @@ fn an_attached_start_misses_nothing_through_restarts_rotation_and_a_stopped_term
     let lines: Vec<&str> = seen.lines().filter(|line| line.starts_with("run ")).collect();
     let expected: Vec<String> =
         (0..3).flat_map(|run| (1..=3000).map(move |line| format!("run {run} line {line:05}"))).collect();
-    assert!(lines == expected, "{} lines: {:?} …", lines.len(), &lines[..lines.len().min(3)]);
+    let odd = lines.iter().zip(&expected).position(|(seen, expected)| seen != expected);
+    let around = odd.map(|at| &lines[at.saturating_sub(3)..lines.len().min(at + 6)]);
+    assert!(lines == expected, "{} lines, the first odd ones among {around:?}", lines.len());
     assert_eq!(seen.matches("daemonctl: web: exited 1 after ").count(), 2, "{seen}");
     assert_eq!(seen.matches("daemonctl: web: started, pid ").count(), 2, "{seen}");
     assert!(!seen.contains("skipped"), "{seen}");

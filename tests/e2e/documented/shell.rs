@@ -61,7 +61,8 @@ impl Shell {
     pub(super) fn play(&mut self, step: &Step, document: &str) {
         let typed = self.here(&step.typed);
         let asks = typed.split_whitespace().find(|word| !word.starts_with('-') && *word != "daemonctl");
-        let asks = typed.starts_with("daemonctl") && asks.is_some_and(|word| QUESTIONS.contains(&word));
+        let changes = typed.contains("config set") || typed.contains("config unset");
+        let asks = typed.starts_with("daemonctl") && !changes && asks.is_some_and(|word| QUESTIONS.contains(&word));
         let shown: Vec<String> = step.answer.iter().map(|line| self.here(line)).collect();
         let patience = if asks { PATIENCE } else { Duration::ZERO };
         let compared = poll(patience, || {

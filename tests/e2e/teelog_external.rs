@@ -17,9 +17,13 @@ import os, subprocess, sys, threading, time
 size, files, args = None, [], sys.argv[1:]
 while args and args[0] != "--":
     word = args.pop(0)
-    if word.startswith("--max-size="):
-        size = int(word.split("=")[1])
-    elif not word.startswith("--"):
+    if word in ("-s", "--max-size", "-a", "--max-age", "-c", "--max-count"):
+        value = args.pop(0)
+        if word.endswith("size"):
+            size = int(value)
+    elif word.startswith("-"):
+        sys.exit("teelog: unknown option " + word)
+    else:
         files.append(word)
 open(os.environ["HOME"] + "/teelog.args", "a").write(" ".join(sys.argv[1:]) + "\n")
 command = args[1:]
@@ -94,7 +98,7 @@ fn the_app_is_the_app_though_another_writes_its_logs() {
     home.finish(ctl(&home, &["start", "web"])).ok();
     app.wait_for_output("out\n");
     let (log, err) = (app.path("logs/web.log"), app.path("logs/web.err"));
-    let expected = format!("--max-size=1048576 --max-age=2m --max-count=3 {} {} -- ", log.display(), err.display());
+    let expected = format!("--max-size 1048576 --max-age 2m --max-count 3 {} {} -- ", log.display(), err.display());
     assert!(told(&home).starts_with(&expected), "{}", told(&home));
     let status = app.status();
     let main = process(status.pid.unwrap()).unwrap();
@@ -151,6 +155,10 @@ fn how_it_ends_is_what_the_app_did() {
         let status = app.wait_for("its end", |status| status.last_exit.is_some());
         assert!(app.events().contains(how), "{name}: {status:?}\n{}", app.events());
     }
+    // Its time is up.
+    let app = home.app("long").behaves("sleep").conf("limits.timeout = '200ms'");
+    home.finish(ctl(&home, &["start", "long"])).ok();
+    app.wait_for_text("logs/long.run", "stopped at its time limit");
     // What cannot be executed is told as always.
     home.app("lost").conf("process.command = '/no/such/program'").file("note", "");
     home.finish(ctl(&home, &["start", "lost"])).exits(1).explains("/no/such/program");

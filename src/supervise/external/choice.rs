@@ -1,10 +1,11 @@
 //! Who writes an app's logs, decided at each launch.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
 use crate::config::values::Collector;
@@ -41,27 +42,29 @@ pub fn choose(
     rules: &Rules,
     (out, err): (&Path, &Path),
 ) -> Result<(Option<Teelog>, Option<String>), String> {
-    let found = match collector {
+    let (auto, found) = match collector {
         Collector::Builtin => return Ok((None, None)),
-        Collector::Auto | Collector::Teelog => find(place),
+        Collector::Auto => (true, find(place, true)),
+        Collector::Teelog => (false, find(place, false)),
     };
-    let doubt = found.as_deref().and_then(|program| doubt(program, place.uid));
-    let made = |program: PathBuf| Teelog { program, arguments: arguments(rules, out, err) };
-    match (collector, found, doubt) {
-        (Collector::Teelog, None, _) => Err("there is no teelog in PATH".to_owned()),
-        (Collector::Teelog, Some(_), Some(doubt)) => Err(doubt),
-        (_, Some(program), _) if collector == Collector::Auto && is_own(&program, place.own) => Ok((None, None)),
-        (_, Some(_), Some(doubt)) => Ok((None, Some(format!("{doubt}; the built-in collector is used")))),
-        (_, Some(program), None) => Ok((Some(made(program)), None)),
-        (_, None, _) => Ok((None, None)),
+    let doubt = match &found {
+        None if auto => return Ok((None, None)),
+        None => return Err("there is no teelog in PATH".to_owned()),
+        Some(program) => doubt(program, place.uid),
+    };
+    match (found, doubt) {
+        (Some(program), None) => Ok((Some(Teelog { program, arguments: arguments(rules, out, err) }), None)),
+        (_, Some(doubt)) if auto => Ok((None, Some(format!("{doubt}; the built-in collector is used")))),
+        (_, Some(doubt)) => Err(doubt),
+        (None, None) => Ok((None, None)),
     }
 }
 
-fn find(place: Place<'_>) -> Option<PathBuf> {
-    let is_program = |path: &PathBuf| {
-        path.is_absolute() && path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(OsStr::new(place.path?)).map(|dir| dir.join(NAME)).find(is_program)
+/// The first in the path that can be a program, but for the one that comes with this program, if it is not wanted.
+fn find(place: Place<'_>, but_own: bool) -> Option<PathBuf> {
+    let is_file = |path: &PathBuf| path.is_absolute() && path.metadata().is_ok_and(|meta| meta.is_file());
+    let mut all = std::env::split_paths(OsStr::new(place.path?)).map(|dir| dir.join(NAME)).filter(is_file);
+    all.find(|program| !but_own || !is_own(program, place.own))
 }
 
 /// Whether a program is the teelog that comes with this one: it would do what is done here anyway, at more expense.
@@ -70,31 +73,58 @@ fn is_own(program: &Path, own: &Path) -> bool {
     program == own || program.parent() == own.parent()
 }
 
-/// Why a program should not be run by this user: others could change it.
+/// Why a program cannot, or should not, be run by this user: it is no program, or others could make it another one.
 fn doubt(program: &Path, uid: u32) -> Option<String> {
-    let program = program.canonicalize().ok()?;
-    let open = |path: &Path| {
-        let meta = path.metadata().ok()?;
-        let others = meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0;
-        (others || ![0, uid].contains(&meta.uid())).then(|| path.display().to_string())
+    let name = program.display();
+    if access(program, AccessFlags::X_OK).is_err() {
+        return Some(format!("{name} is not run, since it is not executable"));
+    }
+    let open = open_place(program, uid)?;
+    Some(format!("{name} is not run, since others than its user may change {}", open.display()))
+}
+
+/// The first thing on the way to a file, links included, that somebody else could put another one in place of.
+fn open_place(file: &Path, uid: u32) -> Option<PathBuf> {
+    let is_open = |path: &Path| {
+        let Ok(meta) = path.metadata() else { return true };
+        // In a directory with the sticky bit, what is there stays there; on a file it means nothing.
+        let shared = meta.mode() & 0o022 != 0 && !(meta.is_dir() && meta.mode() & 0o1000 != 0);
+        shared || ![0, uid].contains(&meta.uid())
     };
-    let open = open(&program).or_else(|| open(program.parent()?))?;
-    Some(format!("{} is not run, since others than its user may change {open}", program.display()))
+    let mut at = file.to_owned();
+    // So many links are more than the system itself would follow.
+    for _ in 0..40 {
+        let real = at.parent().and_then(|dir| dir.canonicalize().ok())?;
+        let on_the_way = at.ancestors().chain(real.ancestors()).find(|path| is_open(path));
+        if let Some(open) = on_the_way {
+            return Some(open.to_owned());
+        }
+        match at.read_link() {
+            Ok(target) => at = real.join(target),
+            Err(_) => return None,
+        }
+    }
+    Some(at)
 }
 
 /// What it is told. Ages are whole minutes to it: a shorter one is a minute, and no other is less than what was asked.
 fn arguments(rules: &Rules, out: &Path, err: &Path) -> Vec<String> {
     let minutes = |age: Duration| age.as_secs_f64() / 60.0;
-    let size = rules.max_size.map(|size| format!("--max-size={size}"));
-    let age = rules.max_age.map(|age| format!("--max-age={}m", minutes(age).ceil().max(1.0)));
-    let count = rules.max_count.map(|count| format!("--max-count={count}"));
+    let limits = [
+        ("--max-size", rules.max_size.map(|size| size.to_string())),
+        ("--max-age", rules.max_age.map(|age| format!("{}m", minutes(age).ceil().max(1.0)))),
+        ("--max-count", rules.max_count.map(|count| count.to_string())),
+    ];
+    // Two words each: not every one of them reads `--max-size=1M`.
+    let limits = limits.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?])).flatten();
     let files = [out, err].map(|file| file.to_string_lossy().into_owned());
-    size.into_iter().chain(age).chain(count).chain(files).chain(["--".to_owned()]).collect()
+    limits.chain(files).chain(["--".to_owned()]).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -130,6 +160,10 @@ mod tests {
         let own = bin.join("daemonctl");
         fs::write(&own, "").unwrap();
         assert_eq!(chosen(Collector::Auto, &bin, &own), Ok((None, None)));
+        // Another one may come after it.
+        let later = install(&home.path().join("later"), 0o755);
+        let both = std::env::join_paths([&bin, &home.path().join("later")]).unwrap();
+        assert_eq!(chosen(Collector::Auto, Path::new(&both), &own), Ok((Some(later), None)));
         assert_eq!(chosen(Collector::Teelog, &bin, &own), Ok((Some(program), None)));
     }
 
@@ -144,13 +178,34 @@ mod tests {
     }
 
     #[test]
+    fn no_way_to_it_may_be_open_to_others() {
+        let home = tempfile::tempdir().unwrap();
+        let uid = nix::unistd::geteuid().as_raw();
+        let safe = home.path().join("safe");
+        let good = install(&safe, 0o755);
+        assert_eq!(doubt(&good, uid), None);
+        let open = home.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        // A link that others may turn elsewhere, a directory that others may rename, and a sticky bit on a file.
+        std::os::unix::fs::symlink(&good, open.join(NAME)).unwrap();
+        assert!(doubt(&open.join(NAME), uid).unwrap().contains("may change"));
+        let below = install(&open.join("bin"), 0o755);
+        assert!(doubt(&below, uid).unwrap().contains("may change"));
+        fs::set_permissions(&good, fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(doubt(&good, uid).unwrap().contains("may change"));
+        fs::set_permissions(&good, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(doubt(&good, uid).unwrap().contains("not executable"));
+    }
+
+    #[test]
     fn it_is_told_the_limits_in_its_own_units() {
         let rules = |size, age, count| Rules { max_size: size, max_age: age, max_count: count };
         let told = |rules| arguments(&rules, Path::new("/l/o"), Path::new("/l/e")).join(" ");
         assert_eq!(told(rules(None, None, None)), "/l/o /l/e --");
         let day = Some(Duration::from_secs(86_400));
-        assert_eq!(told(rules(Some(100), day, Some(3))), "--max-size=100 --max-age=1440m --max-count=3 /l/o /l/e --");
-        assert_eq!(told(rules(None, Some(Duration::from_secs(61)), None)), "--max-age=2m /l/o /l/e --");
-        assert_eq!(told(rules(None, Some(Duration::from_millis(5)), None)), "--max-age=1m /l/o /l/e --");
+        assert_eq!(told(rules(Some(100), day, Some(3))), "--max-size 100 --max-age 1440m --max-count 3 /l/o /l/e --");
+        assert_eq!(told(rules(None, Some(Duration::from_secs(61)), None)), "--max-age 2m /l/o /l/e --");
+        assert_eq!(told(rules(None, Some(Duration::from_millis(5)), None)), "--max-age 1m /l/o /l/e --");
     }
 }

@@ -31,6 +31,9 @@ pub use choice::{Place, Teelog, choose};
 /// How long it is given when nothing comes from it any more, once its app is gone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether something has come from it.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// The process of an external teelog.
 pub struct Writer {
     /// Its identity.
@@ -185,15 +188,15 @@ pub async fn drain(host: &Rc<Host>, app: &AppName) {
             held.ears.each_ref().map(|ear| ear.lock().unwrap_or_else(PoisonError::into_inner).bytes).iter().sum::<u64>()
         })
     };
-    let has_ended = || host.with(app, |held| held.writer.as_ref().is_none_or(|writer| writer.pidfd.has_ended()));
+    let pidfd = host.with(app, |held| held.writer.as_ref().map(|writer| writer.pidfd.try_clone()));
+    let Some(Ok(pidfd)) = pidfd else { return end(host, app).await };
     let (mut bytes, mut until) = (heard(), monotonic() + PATIENCE);
-    while !has_ended() {
+    while tokio::time::timeout(LOOK, pidfd.ended()).await.is_err() {
         if monotonic() > until {
             let text = "teelog did not end with its app, killed";
             host.note_event(app, Level::Warn, text);
             break;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
         if heard() != bytes {
             (bytes, until) = (heard(), monotonic() + PATIENCE);
         }

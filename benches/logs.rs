@@ -50,11 +50,15 @@ enum Who {
     Daemonctl,
     S6Log,
     Svlogd,
+    /// The writer itself, to a file: what a pipe is measured against.
+    Nobody,
 }
 
 struct Measured {
     wall: f64,
     cpu: f64,
+    /// CPU time of writers and collectors.
+    all: f64,
     /// The worst delay of a writer that keeps to a rate.
     late: f64,
 }
@@ -76,6 +80,7 @@ fn compare() {
     let installed =
         |name: &str| Command::new("which").arg(name).stdout(Stdio::null()).status().is_ok_and(|s| s.success());
     let mut collectors = vec![("cat", Who::Cat), ("daemonctl", Who::Daemonctl)];
+    collectors.push(("no pipe", Who::Nobody));
     collectors.extend(installed("s6-log").then_some(("s6-log", Who::S6Log)));
     collectors.extend(installed("svlogd").then_some(("svlogd", Who::Svlogd)));
     // `STORY=2` is only the second one.
@@ -95,12 +100,14 @@ fn compare() {
             let (wall, cpu) = (of(runs, |run| run.wall), of(runs, |run| run.cpu));
             let bytes = (story.total * story.writers) as f64;
             println!(
-                "  {name:<10} {:7.0} MB/s ({:4.2} of cat)  CPU {:6.3} s/GiB, {:5.2} µs/line ({:5.2} of cat)  late {:4.0} ms",
+                "  {name:<10} {:7.0} MB/s ({:4.2} of cat)  CPU {:6.3} s/GiB, {:5.2} µs/line ({:5.2} of cat), \
+                 with the writer {:6.3}  late {:4.0} ms",
                 bytes / wall / 1e6,
                 cat_wall / wall,
                 cpu / bytes * (1u64 << 30) as f64,
                 cpu / bytes * 100.0 * 1e6,
                 cpu / cat_cpu,
+                of(runs, |run| run.all) / bytes * (1u64 << 30) as f64,
                 of(runs, |run| run.late) * 1e3,
             );
         }
@@ -118,9 +125,17 @@ fn run(story: &Story, who: Who) -> Measured {
     let pipes: Vec<(OwnedFd, OwnedFd)> = (0..story.writers)
         .map(|_| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe"))
         .collect();
-    let (readers, inputs): (Vec<OwnedFd>, Vec<OwnedFd>) = pipes.into_iter().unzip();
-    let begun = Instant::now();
-    let collectors = begin(who, home.path(), readers);
+    let (readers, mut inputs): (Vec<OwnedFd>, Vec<OwnedFd>) = pipes.into_iter().unzip();
+    let (begun, before) = (Instant::now(), children_cpu());
+    let collectors = match who {
+        Who::Nobody => {
+            let file =
+                |number: usize| OwnedFd::from(File::create(home.path().join(number.to_string())).expect("a file"));
+            inputs = (0..story.writers).map(file).collect();
+            Vec::new()
+        }
+        _ => begin(who, home.path(), readers),
+    };
     let itself = std::env::current_exe().expect("this program");
     let writers: Vec<Child> = inputs
         .into_iter()
@@ -138,7 +153,7 @@ fn run(story: &Story, who: Who) -> Measured {
         assert!(writer.wait().expect("its end").success());
     }
     let cpu = collectors.into_iter().map(end).sum();
-    Measured { wall: begun.elapsed().as_secs_f64(), cpu, late }
+    Measured { wall: begun.elapsed().as_secs_f64(), cpu, all: children_cpu() - before, late }
 }
 
 /// Starts what collects from these pipes.
@@ -160,12 +175,12 @@ fn begin(who: Who, dir: &Path, readers: Vec<OwnedFd>) -> Vec<Child> {
         let mut command = match who {
             Who::Cat => Command::new("cat"),
             Who::S6Log => Command::new("s6-log"),
-            Who::Svlogd | Who::Daemonctl => Command::new("svlogd"),
+            Who::Svlogd | Who::Daemonctl | Who::Nobody => Command::new("svlogd"),
         };
         match who {
             Who::Cat => drop(command.stdout(File::create(&place).expect("a file"))),
             Who::S6Log => drop(command.arg(format!("s{size}")).arg(format!("n{MAX_COUNT}")).arg(&place)),
-            Who::Svlogd | Who::Daemonctl => {
+            Who::Svlogd | Who::Daemonctl | Who::Nobody => {
                 std::fs::create_dir(&place).expect("a directory");
                 std::fs::write(place.join("config"), format!("s{size}\nn{MAX_COUNT}\n")).expect("its configuration");
                 command.arg(&place);

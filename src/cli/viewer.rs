@@ -218,7 +218,7 @@ impl Attached {
             }
             if level_of(line).is_none_or(|level| level >= Level::Info) && !self.quiet {
                 self.ended[app] |= text.contains(" after ");
-                self.board.say(&format!("{}: {text}", self.labels[app]))?;
+                self.board.say(&format!("{}: {text}", self.labels[app]), Instant::now())?;
             }
         }
         Ok(())
@@ -234,7 +234,7 @@ impl Attached {
                 (state, None) => format!("goes on, it is {}", state.as_str()),
             };
             if !self.quiet {
-                self.board.say(&format!("{label} {how}; daemonctl logs -f {app}"))?;
+                self.board.say(&format!("{label} {how}; daemonctl logs -f {app}"), Instant::now())?;
             }
         }
         Ok(())
@@ -246,7 +246,7 @@ impl Attached {
         for (at, app) in self.apps.iter().enumerate() {
             let Some(status) = last.iter().find(|status| status.name == *app) else { continue };
             if let Some(exit) = status.last_exit.as_ref().filter(|_| !self.ended[at] && !self.quiet) {
-                self.board.say(&format!("{} has ended: {}", self.labels[at], exit.how()))?;
+                self.board.say(&format!("{} has ended: {}", self.labels[at], exit.how()), Instant::now())?;
             }
             let own = shell_code(status);
             if code == ExitCode::SUCCESS && own != 0 {

@@ -55,6 +55,12 @@ pub struct Board {
     sources: Vec<Source>,
     /// For each output, the source of its last line, if that has no end.
     open: [Option<usize>; 2],
+    /// What is to be said as soon as the line on standard error has its end.
+    said: Vec<String>,
+    /// When that is said in any case.
+    said_due: Option<Instant>,
+    /// Whether no more output comes that a line could be waited for.
+    finished: bool,
 }
 
 /// The source that is an app's stream; apps are counted in the order in which they were named.
@@ -101,7 +107,7 @@ impl Board {
         let sources = labels.iter().enumerate();
         let sources = sources.flat_map(|(order, label)| [Stream::Out, Stream::Err].map(|of| source(order, label, of)));
         let sources = sources.collect();
-        Self { outputs, together, sources, open: [None; 2] }
+        Self { outputs, together, sources, open: [None; 2], said: Vec::new(), said_due: None, finished: false }
     }
 
     /// Shows output of a source, or keeps it until its line has an end.
@@ -109,6 +115,16 @@ impl Board {
         let Source { stream, prefix, .. } = &self.sources[source];
         let (stream, slot) = (*stream, self.slot(*stream));
         if prefix.is_none() {
+            if slot == self.slot(Stream::Err) && self.open[slot].is_some_and(|open| open != source) {
+                self.flush_said()?; // The line does not go on for now.
+            }
+            let end = memchr::memchr(b'\n', bytes).filter(|_| !self.said.is_empty() && self.open[slot] == Some(source));
+            if let Some(end) = end {
+                self.outputs[index(stream)].to.write_all(&bytes[..=end])?;
+                self.open[slot] = None;
+                self.flush_said()?;
+                return self.take(source, &bytes[end + 1..], now);
+            }
             if let Some(last) = bytes.last() {
                 self.open[slot] = (*last != b'\n').then_some(source);
             }
@@ -126,17 +142,24 @@ impl Board {
         }
         let Source { line, due, .. } = &mut self.sources[source];
         *due = if line.is_empty() { None } else { Some(due.unwrap_or(now + PATIENCE)) };
-        self.outputs[index(stream)].to.write_all(&shown)
+        self.outputs[index(stream)].to.write_all(&shown)?;
+        match self.open[self.slot(Stream::Err)] {
+            None => self.flush_said(),
+            Some(_) => Ok(()),
+        }
     }
 
     /// When something is to be shown though nothing more has come.
     pub fn due(&self) -> Option<Instant> {
-        self.sources.iter().filter_map(|source| source.due).min()
+        self.sources.iter().filter_map(|source| source.due).chain(self.said_due).min()
     }
 
     /// Shows the lines that have waited long enough for their ends.
     pub fn tick(&mut self, now: Instant) -> io::Result<()> {
         let mut done = Ok(());
+        if self.said_due.is_some_and(|due| due <= now) {
+            done = self.flush_said();
+        }
         for at in 0..self.sources.len() {
             if self.sources[at].due.take_if(|due| *due <= now).is_some() {
                 let line = std::mem::take(&mut self.sources[at].line);
@@ -176,18 +199,34 @@ impl Board {
         for source in 0..self.sources.len() {
             done = done.and(self.end(source));
         }
-        done
+        self.finished = true;
+        done.and(self.flush_said())
     }
 
-    /// Says something about the work, on standard error, in a line of its own.
-    pub fn say(&mut self, text: &str) -> io::Result<()> {
-        let slot = self.slot(Stream::Err);
-        let output = &mut self.outputs[index(Stream::Err)];
-        let mut line = look::said(text, output.terminal, output.color);
-        if self.open[slot].take().is_some() {
-            line.insert(0, '\n');
+    /// Says something about the work, on standard error, in a line of its own. Where a line of output has been shown as
+    /// far as it has come, that waits a moment for the line's end: an exit may be told before the last output.
+    pub fn say(&mut self, text: &str, now: Instant) -> io::Result<()> {
+        let output = &self.outputs[index(Stream::Err)];
+        self.said.push(look::said(text, output.terminal, output.color));
+        if self.open[self.slot(Stream::Err)].is_none() || self.finished {
+            return self.flush_said();
         }
-        output.to.write_all(line.as_bytes())
+        self.said_due.get_or_insert(now + PATIENCE);
+        Ok(())
+    }
+
+    /// Says what has waited for the end of a line.
+    fn flush_said(&mut self) -> io::Result<()> {
+        self.said_due = None;
+        if self.said.is_empty() {
+            return Ok(());
+        }
+        let mut text = std::mem::take(&mut self.said).concat();
+        let slot = self.slot(Stream::Err);
+        if self.open[slot].take().is_some() {
+            text.insert(0, '\n');
+        }
+        self.outputs[index(Stream::Err)].to.write_all(text.as_bytes())
     }
 
     /// Shows the beginning of a line, or more of it, and hands back what cannot be shown without what follows.

@@ -52,16 +52,34 @@ fn one_app_is_shown_to_the_byte_and_what_is_said_has_a_line_of_its_own() {
     let (mut board, paper) = terminal(&["web"]);
     board.take(WEB, b"\x1b[2Jprompt> ", now).unwrap();
     assert_eq!(board.due(), None);
-    board.say("web: exit 0").unwrap();
+    board.say("web: exit 0", now).unwrap();
     board.take(WEB_ERR, b"\xff\n", now).unwrap();
     board.finish().unwrap();
     assert_eq!(paper.text(), "\x1b[2Jprompt> \ndaemonctl: web: exit 0\n\u{fffd}\n");
 
     let (mut board, [out, err]) = pipes(&["web"]);
     board.take(WEB, b"no end", now).unwrap();
-    board.say("web: exit 0").unwrap();
+    board.say("web: exit 0", now).unwrap();
     board.finish().unwrap();
     assert_eq!((out.text(), err.text()), ("no end".into(), "daemonctl: web: exit 0\n".into()));
+}
+
+#[test]
+fn what_is_said_waits_a_moment_for_the_end_of_a_line() {
+    let now = Instant::now();
+    let (mut board, paper) = terminal(&["web"]);
+    board.take(WEB, b"one\ntw", now).unwrap();
+    board.say("web: exited 1", now).unwrap();
+    board.say("web: started", now).unwrap();
+    board.take(WEB, b"o", now).unwrap();
+    board.take(WEB, b"\nthree\nfo", now).unwrap();
+    assert_eq!(paper.text(), "one\ntwo\ndaemonctl: web: exited 1\ndaemonctl: web: started\nthree\nfo");
+    // Not for ever.
+    board.say("web: exited 0", now).unwrap();
+    assert_eq!(board.due(), Some(now + PATIENCE));
+    board.tick(now + PATIENCE).unwrap();
+    assert!(paper.text().ends_with("three\nfo\ndaemonctl: web: exited 0\n"), "{}", paper.text());
+    assert_eq!(board.due(), None);
 }
 
 #[test]

@@ -154,11 +154,11 @@ fn write(mut board: Board, labels: &[String], queue: &Queue, nobody_reads: &watc
             Some(Piece::Skipped(app, skipped)) => {
                 let streams = [Stream::Out, Stream::Err].map(|stream| board.end(source(app, stream)));
                 let [out, err] = streams;
-                out.and(err).and(board.say(&told(&labels[app], skipped)))
+                out.and(err).and(board.say(&told(&labels[app], skipped), Instant::now()))
             }
             Some(Piece::Said(text)) => {
                 // That nobody reads what is said is no reason to end: the output may be read.
-                let _ = board.say(&text);
+                let _ = board.say(&text, Instant::now());
                 Ok(())
             }
             Some(Piece::End) => {

@@ -106,9 +106,11 @@ pub(super) struct Account {
 pub(super) fn events(lines: &[String]) -> Vec<Event> {
     let mut told: Vec<(u64, String)> = Vec::new();
     for line in lines.iter().filter_map(|line| events::parse(line)) {
-        match told.last_mut().filter(|_| line.more) {
-            Some((_, text)) => *text = format!("{text}\n{}", line.text),
-            None => told.push((line.at, line.text.to_owned())),
+        match (told.last_mut(), line.more) {
+            (Some((_, text)), true) => *text = format!("{text}\n{}", line.text),
+            // Its beginning is out of sight: what is left of it is no event.
+            (None, true) => {}
+            (_, false) => told.push((line.at, line.text.to_owned())),
         }
     }
     told.into_iter().map(|(at, text)| Event { at, happening: Happening::parse(&text) }).collect()
@@ -373,7 +375,8 @@ impl Account {
         }
         if !self.requests.is_empty() {
             page.push_str("\nWho asked for what\n");
-            self.requests.iter().for_each(|(at, text)| page.push_str(&format!("  {}  {text}\n", short(at))));
+            let line = |(at, text): &(String, String)| format!("  {}  {}\n", short(at), escape(text.as_bytes()));
+            self.requests.iter().map(line).for_each(|line| page.push_str(&line));
         }
         page.push_str(&format!("\nWhat happens next\n  {}\n", self.next.text));
         self.hints.iter().for_each(|hint| page.push_str(&format!("  hint: {hint}\n")));
@@ -439,7 +442,7 @@ impl Changes {
                 (Some("there"), None) => "removed".to_owned(),
                 (before, now) => format!("{} → {}", before.unwrap_or("(not set)"), now.unwrap_or("(not set)")),
             };
-            text.push_str(&format!("  {what}: {}\n", escape(change.as_bytes())));
+            text.push_str(&format!("  {}: {}\n", escape(what.as_bytes()), escape(change.as_bytes())));
         }
         self.written.iter().for_each(|(file, at)| text.push_str(&format!("  {file} was written {}\n", short(at))));
         text

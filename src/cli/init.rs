@@ -124,7 +124,8 @@ fn run_script(app: &AppName, command: &[String]) -> String {
 /// The configuration, with every key commented out; with a check, it is to be used.
 fn conf(app: &AppName, checked: bool) -> String {
     let mut text = format!(
-        "# Configuration of {app}. What is commented out here has its default; docs/configuration.md has every key.\n"
+        "# Configuration of {app}. What is commented out is an example and not set: daemonctl config show --resolved {app}\n\
+         # tells what holds, docs/configuration.md has every key.\n"
     );
     let mut section = "";
     for (name, value) in KEYS {

@@ -96,6 +96,11 @@ pub(super) fn shield(key: &str) -> String {
     if listed(&STEERING, key.as_bytes()) { format!("{SHIELD}{key}") } else { key.to_owned() }
 }
 
+/// The name under which a variable travels through a teelog, whose options it must not set.
+pub(super) fn shield_from_teelog(key: &str) -> String {
+    if key.starts_with("TEELOG_") { format!("{SHIELD}{key}") } else { shield(key) }
+}
+
 /// The variable's own name again.
 pub(super) fn unshield(key: OsString) -> OsString {
     match key.as_bytes().strip_prefix(SHIELD.as_bytes()) {

@@ -15,7 +15,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
-use super::environment::shield;
+use super::environment::shield_from_teelog;
 use super::spawn::{Gate, LaunchSpec, NotSpawned, Planned};
 
 /// The flag that tells a launcher that its standard input leads to whoever waits for it. It is always the first.
@@ -49,7 +49,7 @@ pub fn spawn_through(
         .args([launcher, THROUGH])
         .args(&spec.argv()[1..])
         .env_clear()
-        .envs(spec.environment.iter().map(|(key, value)| (shield(key), value)))
+        .envs(spec.environment.iter().map(|(key, value)| (shield_from_teelog(key), value)))
         .stdin(OwnedFd::from(theirs))
         .stdout(stdout)
         .stderr(stderr)

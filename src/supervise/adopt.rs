@@ -16,6 +16,7 @@ use daemonctl_actors::value::{AppName, ExitStatus};
 
 use super::external::{self, Writer};
 use super::host::{Host, Process};
+use super::instance::inode;
 use super::lock;
 use super::record::{Record, Standing};
 
@@ -89,6 +90,13 @@ fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>,
         held.process = process;
         held.pipes = out.zip(err);
     });
+    // Pipes that are not those of the record are the app's own: its teelog had ended, and the record was not written yet.
+    host.with(name, |held| {
+        let (Some(instance), Some((out, err))) = (&mut held.instance, &held.pipes) else { return };
+        if instance.teelog.is_some() && (inode(out), inode(err)) != instance.pipes {
+            instance.take_over_pipes(out, err);
+        }
+    });
     let writer = host.with(name, |held| held.instance.as_ref()?.writer);
     host.with(name, |held| held.writer = writer.and_then(|writer| Writer::of(writer, held.ears.clone())));
     if host.with(name, |held| held.pipes.is_none()) {
@@ -104,17 +112,18 @@ fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>,
 
 /// Watches the program that writes an app's logs, or goes on in its place.
 fn take_over_writer(host: &Rc<Host>, name: &AppName, writer: Option<Child>) {
-    let (held, runs) = host.with(name, |held| {
-        let runs = held.process.as_ref().and_then(|process| process.pidfd.as_ref()).is_some_and(|app| !app.has_ended());
-        (held.writer.is_some(), runs)
+    let (held, main) = host.with(name, |held| {
+        let process =
+            held.process.as_ref().filter(|process| process.pidfd.as_ref().is_some_and(|app| !app.has_ended()));
+        (held.writer.is_some(), process.map(|process| process.child))
     });
-    match (writer, held, runs) {
+    match (writer, held, main) {
         (Some(_), true, _) => external::watch(host, name),
-        (Some(_), false, true) => {
+        (Some(_), false, Some(main)) => {
             let (host, name) = (host.clone(), name.clone());
-            actix::spawn(async move { external::go_on(&host, &name, " with its supervisor").await });
+            actix::spawn(async move { external::go_on(&host, &name, main, " with its supervisor").await });
         }
-        (Some(_), false, false) | (None, ..) => {}
+        (Some(_), false, None) | (None, ..) => {}
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use daemonctl_actors::cell::{Child, StartFailure};
+use daemonctl_actors::cell::{CheckReport, Child, StartFailure};
 use daemonctl_actors::log_collector::Stream;
 use daemonctl_actors::ports::{Clock, Ports};
 use daemonctl_actors::value::{AppName, ExitStatus, Moment};
@@ -75,7 +75,7 @@ pub struct Held {
     /// Who asked for the launch that is about to be made.
     pub request: Option<Happening>,
     /// Held by whoever runs its health check by command: there are never two of these at a time.
-    pub checking: Rc<tokio::sync::Mutex<()>>,
+    pub checking: Rc<tokio::sync::Mutex<Option<(Moment, CheckReport)>>>,
     /// Its current or last run.
     pub instance: Option<Instance>,
     /// The lock on its directory.

@@ -2,6 +2,7 @@
 //! the next launch, whatever happens to the files meanwhile.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use daemonctl_actors::value::AppName;
 use serde::{Deserialize, Serialize};
 
 use super::confinement;
-use super::external::{self, Place, Teelog};
+use super::external::{self, PipeId, Place, Teelog};
 use super::runtime::RootDir;
 use super::snapshot::Snapshot;
 use crate::app::{App, AppError, Fingerprint, Root, Script};
@@ -79,6 +80,9 @@ pub struct Instance {
     /// The process of that program.
     #[serde(default)]
     pub writer: Option<Child>,
+    /// The app's own pipes, where another program writes its logs: those of `pipes` are that program's.
+    #[serde(default)]
+    pub own_pipes: [PipeId; 2],
     /// How long its launch may take.
     #[serde(default, with = "humantime_serde")]
     pub start_timeout: Duration,
@@ -174,6 +178,11 @@ impl Instance {
         Ok((instance, policy, warnings))
     }
 
+    /// From now on its output is collected here, from these pipes, which are the app's own.
+    pub fn take_over_pipes(&mut self, out: &OwnedFd, err: &OwnedFd) {
+        (self.teelog, self.writer, self.pipes) = (None, None, (inode(out), inode(err)));
+    }
+
     /// The command line that launches it, as it can be pasted into a shell.
     pub fn shell_line(&self) -> String {
         let launcher = self.launch.shell_line();
@@ -193,7 +202,7 @@ impl Instance {
         (same.launch_id, same.pipes, same.outlived_keeper) = (self.launch_id.clone(), self.pipes, self.outlived_keeper);
         same.snapshot = self.snapshot.clone();
         (same.launch.join, same.limits) = (self.launch.join.clone(), self.limits.clone());
-        (same.teelog, same.writer) = (self.teelog.clone(), self.writer);
+        (same.teelog, same.writer, same.own_pipes) = (self.teelog.clone(), self.writer, self.own_pipes);
         (same.sandbox.without, same.configured_from) = (self.sandbox.without.clone(), self.configured_from.clone());
         if let Some(id) = self.launch.environment.get(LAUNCH_ID) {
             same.launch.environment.insert(LAUNCH_ID.to_owned(), id.clone());
@@ -241,6 +250,7 @@ impl Instance {
             },
             teelog: None,
             writer: None,
+            own_pipes: Default::default(),
             start_timeout: options.process.start_timeout.0,
             syslog: options.logging.syslog,
             level,
@@ -313,6 +323,11 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
     let mut inherited = environment::inherit(&at.asked.environment);
     inherited.extend(set);
     Ok(LaunchSpec { flags, command, environment: inherited, join: None })
+}
+
+/// The inode of a pipe, by which its other ends are recognised.
+pub(super) fn inode(fd: &OwnedFd) -> u64 {
+    rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino)
 }
 
 /// Whether an app is confined, by walls or by what it may ask of the kernel.

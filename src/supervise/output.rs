@@ -167,7 +167,7 @@ impl Host {
             }
             if instance.teelog.is_some() {
                 let ear = self.with(app, |held| held.ears[usize::from(stream == Stream::Err)].clone());
-                let make = Box::new(move || relay::open(pipe, mirrors, ear));
+                let make = Box::new(move || relay::open(pipe, stream, mirrors, ear));
                 collector.do_send(Attach { app: app.clone(), stream, make });
                 continue;
             }

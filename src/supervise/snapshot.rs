@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -131,11 +131,9 @@ impl Snapshot {
     /// Reads back what was kept; nothing if there is none that can be understood. The app may own the directory, so
     /// it is believed only where a wrong answer does no harm.
     pub fn read(path: &Path) -> Option<Self> {
-        let meta = path.symlink_metadata().ok()?;
-        if !meta.is_file() || meta.len() > LONGEST_KEPT {
-            return None;
-        }
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        let (bytes, meta) = contents(path, libc::O_NOFOLLOW, LONGEST_KEPT)?;
+        let ours = [0, nix::unistd::geteuid().as_raw()].contains(&meta.uid());
+        serde_json::from_slice(&bytes?).ok().filter(|_| ours)
     }
 
     /// What is different in `now`.
@@ -189,11 +187,19 @@ fn mark(salt: &str, bytes: &[u8]) -> String {
 }
 
 fn mark_of_file(salt: &str, path: &Path) -> Option<String> {
-    let meta = path.metadata().ok().filter(fs::Metadata::is_file)?;
-    if meta.len() > LONGEST {
-        return Some(format!("{}@{}.{}", meta.len(), meta.mtime(), meta.mtime_nsec()));
-    }
-    fs::read(path).ok().map(|bytes| mark(salt, &bytes))
+    let (bytes, meta) = contents(path, 0, LONGEST)?;
+    let by_time = || format!("{}@{}.{}", meta.len(), meta.mtime(), meta.mtime_nsec());
+    Some(bytes.map_or_else(by_time, |bytes| mark(salt, &bytes)))
+}
+
+/// What is in a file, unless that is too much. Whatever is put in its place meanwhile, this neither waits nor reads more.
+fn contents(path: &Path, flags: i32, longest: u64) -> Option<(Option<Vec<u8>>, fs::Metadata)> {
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(flags | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).ok()?;
+    let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let mut bytes = Vec::new();
+    file.take(longest + 1).read_to_end(&mut bytes).ok()?;
+    Some(((bytes.len() as u64 <= longest).then_some(bytes), meta))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use super::external::{self, Trial};
 use super::groups;
 use super::host::{Hands, Host, Process, monotonic};
-use super::instance::{Instance, Setting};
+use super::instance::{Instance, Setting, inode};
 use super::pidfd::{PidFd, start_time};
 use super::record::{Record, Standing, Supervisor};
 use crate::config::values::Level;
@@ -352,11 +352,6 @@ fn lasting(message: String) -> StartFailure {
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe_with(PipeFlags::CLOEXEC)?)
-}
-
-/// The inode of a pipe, by which its other ends are recognised.
-fn inode(fd: &OwnedFd) -> u64 {
-    rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino)
 }
 
 /// A step of the launch that failed, or that this host cannot do.

@@ -21,6 +21,7 @@ use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 
 use super::adopt::{self, Handover};
+use super::external;
 use super::foreground::{self, ExitOn, RunRequest};
 use super::host::{Host, Rested};
 use super::link::{self, Message};
@@ -340,6 +341,7 @@ async fn run(
     serving.abort();
     let _ = std::fs::remove_file(socket_path(&host.runtime, &host.identity));
     let _ = std::fs::remove_file(mark);
+    external::clear_up(&host);
     let code = ending.code.unwrap_or(0);
     host.finish(code);
     host.finish_output().await;

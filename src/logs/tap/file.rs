@@ -192,10 +192,11 @@ impl LogFile {
         let before = self.opened.as_ref().and_then(|opened| opened.owners);
         match open(&self.path, before, self.appends).and_then(|file| Opened::new(&self.path, file)) {
             Ok(opened) => self.use_file(opened),
-            // Rather the file that has lost its name than none.
-            Err(error) => match &self.opened {
-                Some(opened) => self.size = opened.file.metadata()?.len(),
-                None => return Err(error),
+            // Rather a file that has got another name than none; but what is written to one that has been removed is lost,
+            // and that must be told.
+            Err(error) => match self.opened.as_ref().map(|opened| opened.file.metadata()).transpose()? {
+                Some(meta) if meta.nlink() > 0 || !meta.is_file() => self.size = meta.len(),
+                Some(_) | None => return Err(error),
             },
         }
         Ok(())

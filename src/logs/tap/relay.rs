@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use daemonctl_actors::log_collector::Stream;
 use daemonctl_actors::ports::{Pumped, Tap};
 use tokio::net::unix::pipe::Receiver;
 
@@ -42,14 +43,17 @@ struct Relay {
     ear: Ear,
     /// A line that may turn out to be the verdict.
     pending: Vec<u8>,
+    /// Whether a verdict may come: on standard output.
+    has_verdict: bool,
     /// Whether the next byte begins a line.
     fresh: bool,
 }
 
 /// Opens a tap that shows what comes out of `pipe`.
-pub fn open(pipe: OwnedFd, mirrors: Vec<Box<dyn Mirror>>, ear: Ear) -> io::Result<Box<dyn Tap>> {
+pub fn open(pipe: OwnedFd, stream: Stream, mirrors: Vec<Box<dyn Mirror>>, ear: Ear) -> io::Result<Box<dyn Tap>> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
-    Ok(Box::new(Relay { pipe, mirrors, ear, pending: Vec::new(), fresh: true }))
+    let has_verdict = stream == Stream::Out;
+    Ok(Box::new(Relay { pipe, mirrors, ear, pending: Vec::new(), has_verdict, fresh: true }))
 }
 
 impl Tap for Relay {
@@ -98,7 +102,7 @@ impl Relay {
         let whole = shown.strip_suffix(b"\n").unwrap_or(&shown);
         let line = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let at_beginning = line > 0 || begins || self.fresh;
-        if at_beginning && may_be_verdict(&shown[line..]) {
+        if self.has_verdict && at_beginning && may_be_verdict(&shown[line..]) {
             self.pending = shown.split_off(line);
         }
         self.fresh = if shown.is_empty() { self.fresh } else { shown.ends_with(b"\n") };
@@ -153,7 +157,7 @@ mod tests {
         let (seen, ear) = (Seen::default(), Ear::default());
         let (pipe, _) = rustix::pipe::pipe().unwrap();
         let mirrors: Vec<Box<dyn Mirror>> = vec![Box::new(seen.clone())];
-        let mut relay = Relay { pipe, mirrors, ear: ear.clone(), pending: Vec::new(), fresh: true };
+        let mut relay = Relay { pipe, mirrors, ear: ear.clone(), pending: Vec::new(), has_verdict: true, fresh: true };
         pieces.iter().for_each(|piece| relay.take(piece.as_bytes()));
         drop(relay);
         let shown = String::from_utf8(seen.0.lock().unwrap().clone()).unwrap();

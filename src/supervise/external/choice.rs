@@ -1,6 +1,6 @@
 //! Who writes an app's logs, decided at each launch.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,20 +91,27 @@ fn open_place(file: &Path, uid: u32) -> Option<PathBuf> {
         let shared = meta.mode() & 0o022 != 0 && !(meta.is_dir() && meta.mode() & 0o1000 != 0);
         shared || ![0, uid].contains(&meta.uid())
     };
-    let mut at = file.to_owned();
-    // So many links are more than the system itself would follow.
-    for _ in 0..40 {
-        let real = at.parent().and_then(|dir| dir.canonicalize().ok())?;
-        let on_the_way = at.ancestors().chain(real.ancestors()).find(|path| is_open(path));
-        if let Some(open) = on_the_way {
-            return Some(open.to_owned());
-        }
-        match at.read_link() {
-            Ok(target) => at = real.join(target),
-            Err(_) => return None,
+    let mut ahead: Vec<OsString> = file.iter().rev().map(OsStr::to_owned).collect();
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    // Step by step, as the kernel goes: every directory that a step is looked up in, whatever links lead there.
+    while let Some(step) = ahead.pop() {
+        match step.as_encoded_bytes() {
+            b"/" => at = PathBuf::from("/"),
+            b"." => {}
+            b".." => drop(at.pop()),
+            _ if is_open(&at) => return Some(at),
+            _ => match at.join(&step).read_link() {
+                // So many links are more than the system itself would follow.
+                Ok(_) if links == 40 => return Some(at.join(step)),
+                Ok(target) => {
+                    links += 1;
+                    ahead.extend(target.iter().rev().map(OsStr::to_owned));
+                }
+                Err(_) => at.push(step),
+            },
         }
     }
-    Some(at)
+    is_open(&at).then_some(at)
 }
 
 /// What it is told. Ages are whole minutes to it: a shorter one is a minute, and no other is less than what was asked.

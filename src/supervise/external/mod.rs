@@ -10,7 +10,7 @@ mod choice;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::PoisonError;
@@ -22,6 +22,7 @@ use daemonctl_actors::value::{AppName, ExitStatus};
 
 use super::host::{Host, monotonic};
 use super::pidfd::{PidFd, register, start_time};
+use super::record::Record;
 use crate::config::values::Level;
 use crate::launch::{Gate, LaunchSpec, NotSpawned, Through, spawn_through};
 use crate::logs::tap::relay::Ear;
@@ -79,7 +80,11 @@ pub async fn begin(
         held.writer = Some(Writer { child, pidfd, ears });
         held.instance.iter_mut().for_each(|instance| instance.writer = Some(child));
     });
-    meet(host, app, through).await
+    let gate = meet(host, app, through).await?;
+    // Now it is the launcher, which waits: what the app makes of its descriptors later is its own business.
+    let pipes = [1, 2].map(|fd| pipe_of(gate.pid(), fd));
+    host.with(app, |held| held.instance.iter_mut().for_each(|instance| instance.own_pipes = pipes));
+    Ok(gate)
 }
 
 /// Why there is no launcher.
@@ -122,7 +127,7 @@ async fn meet(host: &Rc<Host>, app: &AppName, mut through: Through) -> Result<Ga
                     // It has closed its standard input without starting anything.
                     Err((waiting, error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                         drop(waiting);
-                        let _ = tokio::time::timeout(PATIENCE, pidfd.ended()).await;
+                        let _ = tokio::time::timeout(PATIENCE, gone(&pidfd)).await;
                         "has ended and not started it"
                     }
                     Err((_, error)) => {
@@ -131,7 +136,7 @@ async fn meet(host: &Rc<Host>, app: &AppName, mut through: Through) -> Result<Ga
                     }
                 }
             }
-            _ = pidfd.ended() => "has ended and not started it",
+            () = gone(&pidfd) => "has ended and not started it",
             () = &mut patience => "has not started it in time",
         };
         end(host, app).await;
@@ -155,17 +160,26 @@ async fn failed(host: &Rc<Host>, app: &AppName, trouble: &str) -> StartFailure {
     StartFailure { trouble: Trouble::Lasting, message, hint }
 }
 
-/// The launcher as a file that another program can execute: a link to this program, under the launcher's name.
+/// The launcher as a file that another program can execute: a link to this program, under the launcher's name, in a
+/// directory that no other supervisor of the root uses.
 fn launcher(host: &Host) -> io::Result<PathBuf> {
-    let link = host.runtime.path().join("daemonrun");
-    let target = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    let (dir, target) = (launcher_dir(host), PathBuf::from("/proc").join(std::process::id().to_string()).join("exe"));
+    let link = dir.join("daemonrun");
     if std::fs::read_link(&link).ok() != Some(target.clone()) {
-        let new = host.runtime.path().join("daemonrun.new");
-        let _ = std::fs::remove_file(&new);
-        std::os::unix::fs::symlink(&target, &new)?;
-        std::fs::rename(&new, &link)?;
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir(&dir)?;
+        std::os::unix::fs::symlink(&target, &link)?;
     }
     Ok(link)
+}
+
+fn launcher_dir(host: &Host) -> PathBuf {
+    host.runtime.path().join(format!("{}.launcher", std::process::id()))
+}
+
+/// Removes what was made for launches through a teelog.
+pub fn clear_up(host: &Host) {
+    let _ = std::fs::remove_dir_all(launcher_dir(host));
 }
 
 /// The write end of a pipe, open for reading as well: no write into it ever meets a pipe that nobody reads.
@@ -191,7 +205,7 @@ pub async fn drain(host: &Rc<Host>, app: &AppName) {
     let pidfd = host.with(app, |held| held.writer.as_ref().map(|writer| writer.pidfd.try_clone()));
     let Some(Ok(pidfd)) = pidfd else { return end(host, app).await };
     let (mut bytes, mut until) = (heard(), monotonic() + PATIENCE);
-    while tokio::time::timeout(LOOK, pidfd.ended()).await.is_err() {
+    while tokio::time::timeout(LOOK, gone(&pidfd)).await.is_err() {
         if monotonic() > until {
             let text = "teelog did not end with its app, killed";
             host.note_event(app, Level::Warn, text);
@@ -227,8 +241,9 @@ pub fn watch(host: &Rc<Host>, app: &AppName) {
     let (host, app) = (host.clone(), app.clone());
     let pidfd = host.with(&app, |held| held.writer.as_ref().map(|writer| (writer.child, writer.pidfd.try_clone())));
     let Some((writer, Ok(pidfd))) = pidfd else { return };
+    let Some(main) = host.with(&app, |held| held.process.as_ref().map(|process| process.child)) else { return };
     actix::spawn(async move {
-        let _ = pidfd.ended().await;
+        gone(&pidfd).await;
         let is_its = host.with(&app, |held| {
             let runs =
                 held.process.as_ref().and_then(|process| process.pidfd.as_ref()).is_some_and(|app| !app.has_ended());
@@ -237,45 +252,72 @@ pub fn watch(host: &Rc<Host>, app: &AppName) {
         if is_its {
             let how = pidfd.status().map(|status| format!(" ({status})")).unwrap_or_default();
             end(&host, &app).await;
-            go_on(&host, &app, &how).await;
+            go_on(&host, &app, main, &how).await;
         }
     });
 }
 
-/// Collects the output of an app whose writer is gone.
-pub async fn go_on(host: &Rc<Host>, app: &AppName, how: &str) {
+/// Waits until a process is gone. That it cannot be watched, for want of descriptors, does not mean that it is.
+async fn gone(pidfd: &PidFd) {
+    while pidfd.ended().await.is_err() && !pidfd.has_ended() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Collects the output of an app whose writer is gone; `main` is the run that is meant.
+pub async fn go_on(host: &Rc<Host>, app: &AppName, main: Child, how: &str) {
+    let is_it = || host.with(app, |held| held.process.as_ref().is_some_and(|process| process.child == main));
+    if !is_it() {
+        return;
+    }
     if let Some(collector) = host.collector() {
         let _ = collector.send(Detach { app: app.clone() }).await;
     }
+    if !is_it() {
+        return; // Another run may have begun meanwhile.
+    }
     host.drop_pipes(app);
-    let main = host.with(app, |held| held.process.as_ref().map(|process| process.child));
-    let Some(main) = main else { return };
     let members = host.members(app, Some(main)).into_iter().map(|member| member.pid);
     let writers: Vec<i32> = std::iter::once(main.pid).chain(members).collect();
-    let opened = |fd| writers.iter().find_map(|pid| output_of(*pid, fd));
-    let (Some(out), Some(err)) = (opened(1), opened(2)) else {
+    let known = host.with(app, |held| held.instance.as_ref().map(|instance| instance.own_pipes));
+    let opened = |pipe: PipeId| writers.iter().find_map(|pid| reader(*pid, pipe));
+    let (Some(out), Some(err)) = known.map_or((None, None), |[out, err]| (opened(out), opened(err))) else {
         let text = format!("teelog has ended{how}: output is not collected until the app is restarted");
         return host.note_event(app, Level::Error, &text);
     };
     host.keep(&format!("out:{app}"), &out);
     host.keep(&format!("err:{app}"), &err);
     host.with(app, |held| {
-        let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino);
-        if let Some(instance) = held.instance.as_mut() {
-            instance.pipes = (inode(&out), inode(&err));
-            instance.teelog = None;
-        }
+        held.instance.iter_mut().for_each(|instance| instance.take_over_pipes(&out, &err));
         held.pipes = Some((out, err));
     });
+    // Whoever comes next must not relay what nobody writes to a file any more.
+    let path = host.runtime.record(app);
+    if let Some(mut record) = Record::read(&path) {
+        record.instance = host.with(app, |held| held.instance.clone());
+        if let Err(error) = record.write(&path) {
+            tracing::error!(%app, %error, "cannot write the record");
+        }
+    }
     let warnings = host.attach(app);
     host.note_event(app, Level::Error, &format!("teelog has ended{how}: the built-in collector goes on with the logs"));
     warnings.iter().for_each(|warning| host.note_event(app, Level::Warn, warning));
 }
 
-/// The read end of what a process has for standard output or standard error, if that is a pipe.
-fn output_of(pid: i32, fd: i32) -> Option<OwnedFd> {
-    let path = format!("/proc/{pid}/fd/{fd}");
-    let is_pipe = std::fs::metadata(&path).is_ok_and(|meta| meta.file_type().is_fifo());
-    let open = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).ok();
-    is_pipe.then(open).flatten().map(Into::into)
+/// A pipe, by device and inode.
+pub type PipeId = (u64, u64);
+
+/// The pipe that is open as this descriptor of a process.
+fn pipe_of(pid: i32, fd: i32) -> PipeId {
+    std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).map_or((0, 0), |meta| (meta.dev(), meta.ino()))
+}
+
+/// A read end of this pipe, if the process has the pipe open. What was opened is compared: by then, something else may be
+/// there.
+fn reader(pid: i32, pipe: PipeId) -> Option<OwnedFd> {
+    let is_it = |meta: &std::fs::Metadata| meta.file_type().is_fifo() && (meta.dev(), meta.ino()) == pipe;
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.filter_map(Result::ok);
+    let path = entries.map(|entry| entry.path()).find(|path| std::fs::metadata(path).is_ok_and(|meta| is_it(&meta)))?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    file.metadata().is_ok_and(|meta| is_it(&meta)).then(|| file.into())
 }

@@ -26,6 +26,8 @@ pub(super) const NO_SUCH_APP: u8 = 4;
 pub(super) const PERMISSION: u8 = 5;
 /// Timed out waiting.
 pub(super) const TIMED_OUT: u8 = 124;
+/// Ended by Ctrl-C: what a shell makes of SIGINT.
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// Why a command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,9 @@ pub(super) enum CliError {
     /// The command did not reach those who would carry it out.
     #[error("cannot {verb} {apps}")]
     Undelivered { verb: &'static str, apps: String, source: Box<CliError> },
+    /// The user did not want to wait any longer.
+    #[error("interrupted: {goes_on}")]
+    Interrupted { goes_on: String },
     /// A file or directory cannot be used.
     #[error("cannot {doing}")]
     Io { doing: String, source: io::Error },
@@ -79,6 +84,7 @@ impl CliError {
     pub(super) fn of(self, act: Act, apps: &[AppName]) -> Self {
         let names: Vec<_> = apps.iter().map(AppName::as_str).collect();
         let apps = match names.len() {
+            _ if matches!(self, Self::Interrupted { .. }) => return self,
             0 => return self,
             1..=3 => names.join(", "),
             many => text::count(many, "app"),
@@ -92,6 +98,7 @@ impl CliError {
             Self::Usage { .. } | Self::Configuration(_) => USAGE,
             Self::App(AppError::Name(_) | AppError::Missing { .. } | AppError::Empty(_)) => NO_SUCH_APP,
             Self::TimedOut { .. } => TIMED_OUT,
+            Self::Interrupted { .. } => INTERRUPTED,
             Self::Undelivered { source, .. } => source.code(),
             Self::Failed { failure, .. } => match failure.kind {
                 FailureKind::Operation | FailureKind::Taken => FAILED,
@@ -156,6 +163,7 @@ impl CliError {
                     .into(),
             ),
             Self::NotYet(_)
+            | Self::Interrupted { .. }
             | Self::App(_)
             | Self::Configuration(_)
             | Self::Runtime(_)

@@ -15,6 +15,7 @@ mod grid;
 mod live;
 mod outcome;
 mod page;
+mod progress;
 mod recent;
 mod report;
 mod screen;
@@ -184,6 +185,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(run) => run(after, &mut Session::new(globals, screen)),
         None => Err(CliError::NotYet(entry.name.to_owned())),
     };
+    screen.clear();
     done.unwrap_or_else(|error| give_up(&error, screen))
 }
 
@@ -192,6 +194,12 @@ fn give_up(error: &CliError, screen: Screen) -> ExitCode {
     match error {
         // The reader has seen enough: `daemonctl list | head -1`.
         CliError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        // Whoever waits for this program, a shell's loop for one, must see that it was interrupted.
+        CliError::Interrupted { goes_on } => {
+            screen.note(goes_on);
+            let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGINT);
+            ExitCode::from(error::INTERRUPTED)
+        }
         error => {
             screen.error(error);
             ExitCode::from(error.code())

@@ -1,13 +1,16 @@
 //! What a command works with: the apps root, the supervisors that look after its apps, and the screen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use daemonctl_actors::value::AppName;
 
 use super::error::CliError;
 use super::globals::Globals;
+use super::options;
 use super::outcome::{self, Act};
+use super::progress::{Progress, Shared, StartLimit};
 use super::screen::Screen;
 use super::tally::Tally;
 use crate::app::{App, Root};
@@ -30,6 +33,8 @@ pub(super) struct Session {
     pub(super) globals: Globals,
     /// Where to speak.
     pub(super) screen: Screen,
+    /// What is shown of waiting.
+    pub(super) progress: Shared,
     root: Option<Root>,
     fleet: Option<Fleet>,
 }
@@ -69,7 +74,8 @@ pub(super) enum Say {
 
 impl Session {
     pub(super) fn new(globals: Globals, screen: Screen) -> Self {
-        Self { globals, screen, root: None, fleet: None }
+        let progress = Shared::new(Progress::new(screen).into());
+        Self { globals, screen, progress, root: None, fleet: None }
     }
 
     /// The apps root.
@@ -138,8 +144,11 @@ impl Session {
     pub(super) fn order(&mut self, order: &Order<'_>, say: Say, tally: &mut Tally) -> Result<(), CliError> {
         let (screen, verbose) = (self.screen, self.globals.verbose);
         let mut printed = Ok(());
-        self.deliver(order, &mut |reply| match outcome::tell(order.act, &reply, verbose) {
+        let progress = Shared::clone(&self.progress);
+        progress.borrow_mut().expect(order.apps.len());
+        let delivered = self.deliver(order, &mut |reply| match outcome::tell(order.act, &reply, verbose) {
             Ok(told) => {
+                progress.borrow_mut().told(&reply.app, true);
                 tally.add(&reply);
                 told.warnings.iter().for_each(|warning| screen.note(warning));
                 // Whether anybody reads is no reason to leave apps half done.
@@ -148,10 +157,15 @@ impl Session {
                 }
             }
             Err(error) => {
+                progress.borrow_mut().told(&reply.app, false);
                 tally.fail(&reply.app, error.code());
                 screen.error(&error);
             }
-        })?;
+        });
+        if !self.progress.borrow().is_of_all() {
+            screen.clear();
+        }
+        delivered?;
         printed
     }
 
@@ -204,8 +218,8 @@ impl Session {
             }
         }
         match lost {
-            Some(error) => Err(error),
-            None => result.map_err(|error| error.of(order.act, &left)),
+            Some(error) if !matches!(result, Err(CliError::Interrupted { .. })) => Err(error),
+            _ => result.map_err(|error| error.of(order.act, &left)),
         }
     }
 
@@ -215,6 +229,8 @@ impl Session {
         left: &mut Vec<AppName>,
         tell: &mut dyn FnMut(AppReply),
     ) -> Result<(), CliError> {
+        let root = self.root()?.clone();
+        let progress = Shared::clone(&self.progress);
         let fleet = self.fleet()?;
         for (supervised, apps) in by_supervisor(fleet, left)? {
             if !supervised && order.absent == Absent::NotRunning {
@@ -229,10 +245,18 @@ impl Session {
                 // It has ended since it was looked for: look again.
                 (None, Absent::NotRunning) => return Err(ClientError::Closed.into()),
             };
-            let told = client.exchange((order.request)(apps.clone()), order.deadline, &mut |reply| {
+            let request = (order.request)(apps.clone());
+            let place = client.path().map(Path::to_owned);
+            progress.borrow_mut().ask(order.act, &request, place, start_limit(&root, &request));
+            let mut told_one = |reply: AppReply| {
                 left.retain(|app| *app != reply.app);
                 tell(reply);
-            });
+            };
+            let told =
+                client.exchange_while(request, order.deadline, &mut told_one, &mut || progress.borrow_mut().idle());
+            if let Err(ClientError::Interrupted) = told {
+                return Err(CliError::Interrupted { goes_on: progress.borrow().goes_on() });
+            }
             match told {
                 // It told all there was to tell, and left with its last app.
                 Err(ClientError::Broken) if !apps.iter().any(|app| left.contains(app)) => {}
@@ -249,6 +273,16 @@ impl Session {
             None => Ok(()),
         }
     }
+}
+
+/// How long apps may take to start where the command does not say it.
+fn start_limit(root: &Root, request: &Command) -> Option<StartLimit> {
+    let Command::Start(start) = request else { return None };
+    let (root, ask) = (root.clone(), start.ask.clone());
+    Some(Box::new(move |name| {
+        let app = root.app(name.as_str()).ok()?;
+        options::resolved(&root, &app, &ask).map(|options| options.process.start_timeout.0)
+    }))
 }
 
 /// Names in the order given, each once.

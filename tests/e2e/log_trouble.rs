@@ -51,6 +51,22 @@ fn a_log_on_a_read_only_disk_holds_up_nobody_and_goes_on_when_it_can_be_written(
 }
 
 #[test]
+fn a_log_that_was_removed_and_cannot_be_made_again_is_told() {
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 500");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("line 00000010\n");
+    let log = app.path("logs/web.log");
+    fs::remove_file(&log).unwrap();
+    while fs::create_dir(&log).is_err() {
+        fs::remove_file(&log).unwrap(); // It has been made again already.
+    }
+    app.wait_for("a note", |status| status.note.as_ref().is_some_and(|note| note.contains("output is being dropped")));
+    fs::remove_dir(&log).unwrap();
+    app.wait_for_text("logs/web.run", " bytes of output were dropped between ");
+}
+
+#[test]
 fn what_was_dropped_is_told_also_when_the_supervisor_leaves_with_its_app() {
     if !is_root("a small disk") {
         return;

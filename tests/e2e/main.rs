@@ -36,6 +36,7 @@ mod log_trouble;
 mod logs;
 mod manual;
 mod messages;
+mod progress;
 mod races;
 mod restarts;
 mod rotation;

@@ -1,11 +1,11 @@
 //! Output and events on their way to the system log, beside the files.
 //!
-//! The log thread only puts messages into a queue ([`queue`]); a thread of its own takes them out and sends them to
+//! The log thread only puts messages into a queue (`queue`); a thread of its own takes them out and sends them to
 //! /dev/log. A daemon that is missing, restarted, slow or stopped so holds up nobody: messages wait, and when the queue is
 //! full those that come are dropped and counted. The files have everything.
 //!
 //! A message is what syslog(3) of the C library sends: `<PRI>Mmm dd hh:mm:ss TAG[PID]: TEXT`, in local time, without a
-//! host name ([`message`]). The crates for syslog were looked at: `syslog` takes the time and the pid from the process
+//! host name (`message`). The crates for syslog were looked at: `syslog` takes the time and the pid from the process
 //! that sends, which is never the app here, blocks, and gives up when the daemon restarts.
 
 mod lines;

@@ -30,6 +30,9 @@ const EVENTS: usize = 500;
 /// How many of the last lines of a run are shown.
 const LINES: usize = 10;
 
+/// How many of them are from standard error at least, if there are any.
+const ERRORS: usize = 3;
+
 /// A line that is longer is cut.
 const WIDEST: usize = 500;
 
@@ -131,8 +134,19 @@ fn said(files: &Files, run: &Run) -> io::Result<Vec<Said>> {
         }
     }
     all.sort_by_key(|(time, _)| *time);
+    Ok(chosen(all.into_iter().map(|(_, line)| line).collect()))
+}
+
+/// The last of these lines. Those of standard error are most likely to say what was wrong, and times are those of the
+/// collector's looks: if none of them is among the last, the last of them take the places of the first.
+fn chosen(all: Vec<Said>) -> Vec<Said> {
+    let is_error = |line: &Said| line.stream == "err";
     let first = all.len().saturating_sub(LINES);
-    Ok(all.drain(first..).map(|(_, line)| line).collect())
+    let (before, last) = all.split_at(first);
+    let missing = if last.iter().any(is_error) { 0 } else { before.iter().filter(|line| is_error(line)).count() };
+    let errors = missing.min(ERRORS);
+    let skipped = before.iter().filter(|line| is_error(line)).skip(missing.saturating_sub(errors));
+    skipped.filter(|_| errors > 0).chain(&last[errors.min(last.len())..]).cloned().collect()
 }
 
 /// What has changed: since the app was started, if it runs; else since it last ran well.
@@ -186,4 +200,26 @@ fn written(session: &mut Session, name: &AppName, after: f64) -> Result<Vec<(Str
         (since.as_secs_f64() > after).then_some((what.to_owned(), universal(micros(at.try_into().ok()?))))
     });
     Ok(written.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_to_standard_error_is_among_the_last_lines() {
+        let lines = |streams: &str| -> Vec<Said> {
+            let stream = |c| if c == 'e' { "err" } else { "out" };
+            let said = streams.chars().enumerate();
+            said.map(|(at, c)| Said { stream: stream(c), time: None, text: at.to_string() }).collect()
+        };
+        let told =
+            |streams: &str| chosen(lines(streams)).iter().map(|line| line.text.clone()).collect::<Vec<_>>().join(" ");
+        assert_eq!(told("ooe"), "0 1 2");
+        assert_eq!(told("eoooooooooooo"), "0 4 5 6 7 8 9 10 11 12");
+        assert_eq!(told("eeeeoooooooooo"), "1 2 3 7 8 9 10 11 12 13");
+        assert_eq!(told("eooooooooooooe"), "4 5 6 7 8 9 10 11 12 13");
+        assert_eq!(told("oooooooooooo"), "2 3 4 5 6 7 8 9 10 11");
+        assert_eq!(told(""), "");
+    }
 }

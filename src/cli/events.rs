@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::Verb;
 use super::error::CliError;
+use super::known::every_app;
 use super::logs;
 use super::session::Session;
-use super::status::every_app;
 use crate::config::values::Level;
 use crate::logs::filter::Pattern;
 

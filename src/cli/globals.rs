@@ -1,5 +1,6 @@
 //! Options of every command. They stand before it; after it, each of their names that the command does not use itself.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,6 +81,26 @@ impl Globals {
     /// How long a supervisor may take to answer.
     pub(super) fn op_timeout(&self) -> Duration {
         self.op_timeout.unwrap_or(Duration::from_secs(30))
+    }
+
+    /// The words that give another run of this program the same options.
+    pub(super) fn words(&self) -> Vec<OsString> {
+        let word = |name: &str, value: Option<&OsStr>| value.map(|value| [OsString::from(name), value.to_owned()]);
+        let seconds = self.op_timeout.map(|time| OsString::from(time.as_secs_f64().to_string()));
+        let valued = [
+            word("--path", self.path.as_deref().map(Path::as_os_str)),
+            word("--config", self.config.as_deref().map(Path::as_os_str)),
+            word("--env", self.env.as_deref().map(Path::as_os_str)),
+            word("--op-timeout", seconds.as_deref()),
+        ];
+        let flags = [
+            (self.verbose, "--verbose"),
+            (self.no_color, "--no-color"),
+            (self.dry_run, "--dry-run"),
+            (self.force, "--force"),
+        ];
+        let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, name)| OsString::from(name));
+        valued.into_iter().flatten().flatten().chain(flags).collect()
     }
 
     /// Fills in what neither the command line nor the environment says from `[daemonctl]` in the global file. Mistakes

@@ -18,7 +18,18 @@ impl Cell {
         Self { text: text.into(), style }
     }
 
-    fn width(&self) -> usize {
+    /// What it says.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How it looks.
+    pub(super) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// How many columns of a terminal it takes.
+    pub(super) fn width(&self) -> usize {
         self.text.chars().count()
     }
 
@@ -93,6 +104,22 @@ pub(super) struct Fitted {
 /// Lays out rows, each with a cell for every column, in lines of at most `width` characters, where there is a limit.
 pub(super) fn fitted(columns: &[Column], rows: Vec<Vec<Cell>>, width: Option<usize>, color: bool) -> Fitted {
     let Some(width) = width else { return Fitted { text: grid(&rows, color), dropped: Vec::new() } };
+    let Arranged { rows, dropped, .. } = arranged(columns, &rows, width);
+    Fitted { text: grid(&rows, color), dropped }
+}
+
+/// Rows that fit, cell by cell.
+#[derive(Clone, Debug)]
+pub(super) struct Arranged {
+    pub(super) rows: Vec<Vec<Cell>>,
+    /// How wide each column that is shown is, without the blanks between columns.
+    pub(super) widths: Vec<usize>,
+    /// The titles of columns that there was no room for.
+    pub(super) dropped: Vec<&'static str>,
+}
+
+/// Makes rows, each with a cell for every column, fit into lines of `width` characters.
+pub(super) fn arranged(columns: &[Column], rows: &[Vec<Cell>], width: usize) -> Arranged {
     let longest = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(Cell::width).max().unwrap_or(0);
     let natural: Vec<usize> = (0..columns.len()).map(longest).collect();
     let least = |at: usize| match columns[at].give {
@@ -120,9 +147,8 @@ pub(super) fn fitted(columns: &[Column], rows: Vec<Vec<Cell>>, width: Option<usi
         widths[widest] -= 1;
     }
     let kept = |row: &Vec<Cell>| shown.iter().map(|at| row[*at].shortened(columns[*at].give, widths[*at])).collect();
-    let text = grid(&rows.iter().map(kept).collect::<Vec<_>>(), color);
     let dropped = (0..columns.len()).filter(|at| !shown.contains(at)).map(|at| columns[at].title).collect();
-    Fitted { text, dropped }
+    Arranged { rows: rows.iter().map(kept).collect(), widths: shown.iter().map(|at| widths[*at]).collect(), dropped }
 }
 
 /// The end of a text behind an ellipsis; of a path, whole names where one begins early enough.

@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::Verb;
 use super::error::CliError;
+use super::known::every_app;
 use super::report::{self, Seen};
 use super::session::Session;
-use super::status::{every_app, snapshot, view};
+use super::status::{snapshot, view};
 use crate::observe::processes::Snapshot;
 
 #[derive(Args, Debug)]

@@ -4,7 +4,8 @@
 //! pay for the hundred flags of `start`), runs it with a `session::Session`, and prints what went wrong, if anything.
 //! A command asks the session for apps and supervisors, and gives what comes back to the pure modules that put it in
 //! words: `outcome` for what a command did, `report` for status, `grid` for columns, `text` for quantities. What a report
-//! needs beside what supervisors tell is looked up by `drift` (files that have changed) and `recent` (last lines).
+//! needs beside what supervisors tell is looked up by `known` (which apps there are), `drift` (files that have changed) and
+//! `recent` (last lines).
 
 mod account;
 mod drift;
@@ -12,6 +13,7 @@ mod error;
 mod event;
 mod globals;
 mod grid;
+mod known;
 mod live;
 mod outcome;
 mod page;
@@ -19,6 +21,8 @@ mod progress;
 mod recent;
 mod report;
 mod screen;
+#[cfg(test)]
+mod screens;
 mod session;
 mod tally;
 mod text;
@@ -44,6 +48,7 @@ mod start_all;
 mod status;
 mod stop;
 mod stop_all;
+mod watch;
 mod why;
 
 use std::ffi::OsString;

@@ -6,14 +6,21 @@ use std::path::Path;
 use jiff::Zoned;
 
 use super::report::Recent;
+use crate::control::status::AppStatus;
 use crate::logs::filter::Filter;
 use crate::logs::merge::{Merge, Source};
 use crate::logs::scan::{Scan, Wants};
 use crate::logs::stamps::Stamps;
 use crate::logs::whole::Log;
 
-/// Reads the last lines of these files. A file that cannot be read has none: `logs` tells why.
-pub(super) fn recent(files: &[(&'static str, &str)], lines: usize, now: Zoned) -> Vec<Recent> {
+/// The last lines of both outputs of an app. A file that cannot be read has none: `logs` tells why.
+pub(super) fn of(app: &AppStatus, lines: usize) -> Vec<Recent> {
+    let files = [("out", app.stdout.as_deref()), ("err", app.stderr.as_deref())];
+    let files: Vec<_> = files.into_iter().filter_map(|(sign, path)| Some((sign, path?))).collect();
+    if files.is_empty() { Vec::new() } else { recent(&files, lines, Zoned::now()) }
+}
+
+fn recent(files: &[(&'static str, &str)], lines: usize, now: Zoned) -> Vec<Recent> {
     let stamps = Stamps::at(now);
     let (mut signs, mut sources) = (Vec::new(), Vec::new());
     for (sign, path) in files {

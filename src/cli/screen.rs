@@ -20,6 +20,8 @@ pub(super) struct Screen {
     pub(super) color: bool,
     /// Whether standard output is a terminal, which must not be played with by what logs contain.
     pub(super) terminal: bool,
+    /// Whether standard output is a terminal that can be drawn all over.
+    pub(super) canvas: bool,
     /// Whether colour is wanted wherever there is a terminal.
     pub(super) paint: bool,
     quiet: bool,
@@ -34,7 +36,7 @@ impl Screen {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let paint = !dumb && !no_color;
         let draws = !quiet && !dumb && io::stderr().is_terminal();
-        Self { color: terminal && paint, terminal, paint, quiet, draws }
+        Self { color: terminal && paint, terminal, canvas: terminal && !dumb, paint, quiet, draws }
     }
 
     /// Columns of the terminal that results go to, if they go to one.

@@ -265,14 +265,6 @@ impl Session {
         }
         Ok(())
     }
-
-    /// Refuses options that a later version will know.
-    pub(super) fn refuse(&self, command: &str, options: &[(bool, &str)]) -> Result<(), CliError> {
-        match options.iter().find(|(given, _)| *given) {
-            Some((_, option)) => Err(CliError::NotYet(format!("{command} {option}"))),
-            None => Ok(()),
-        }
-    }
 }
 
 /// How long apps may take to start where the command does not say it.

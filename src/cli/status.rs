@@ -1,29 +1,31 @@
 //! `daemonctl status`.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use daemonctl_actors::value::AppName;
-use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-use super::Verb;
-use super::drift;
 use super::error::{self, CliError};
-use super::options;
-use super::recent::recent;
+use super::known::Which;
 use super::report::{self, Seen, View};
 use super::screen::Screen;
-use super::session::{Session, never_started};
-use crate::app::{App, AppError};
-use crate::control::status::{AppStatus, State};
+use super::session::Session;
+use super::watch::{self, Part, Watch};
+use super::{Verb, recent, text};
+use crate::control::status::State;
 use crate::observe::confinement::Confinement;
 use crate::observe::processes::{Snapshot, Tree};
 
 /// How many of its last lines the block of an app ends with.
 const LINES: usize = 5;
+
+/// How often `--watch` looks.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// How often it may look at most: a look at many apps takes some milliseconds.
+const FASTEST: Duration = Duration::from_millis(100);
 
 #[derive(Args, Debug)]
 pub(super) struct Status {
@@ -48,10 +50,12 @@ pub(super) struct Status {
     /// The same as JSON
     #[arg(long)]
     json: bool,
-    #[arg(short, long, hide = true)]
+    /// Show it again and again: on a terminal a screen with keys, elsewhere one report after another
+    #[arg(short, long)]
     watch: bool,
-    #[arg(long, hide = true, value_name = "SEC")]
-    refresh: Option<String>,
+    /// How often --watch looks [default: 2]
+    #[arg(long, value_name = "SEC", requires = "watch", value_parser = refresh)]
+    refresh: Option<Duration>,
 }
 
 impl Verb for Status {
@@ -60,17 +64,56 @@ impl Verb for Status {
     const MORE: &'static str = "\
 NOTE says why an app is as it is, and what comes next. One app that is named is told of at length on
 a terminal, in a pipe with -l. The exit code is 3 when an app that was named is not running.
+--watch tells its keys with ?; -l, --resources and --health choose what it shows of the selected app.
 
 Examples:
   daemonctl status
   daemonctl status web
   daemonctl status -l web db | less
   daemonctl status --health
+  daemonctl status -w
   daemonctl status --json | jq '.apps[].state'";
 
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
-        session.refuse("status", &[(self.watch, "--watch"), (self.refresh.is_some(), "--refresh")])?;
-        let apps = self.find(session)?;
+        if !self.watch {
+            return self.report(session);
+        }
+        let every = self.refresh.unwrap_or(REFRESH);
+        if session.screen.canvas && !self.json && io::stdin().is_terminal() {
+            let part = match (self.long, self.resources, self.health) {
+                (true, ..) => Part::All,
+                (false, true, _) => Part::Resources,
+                (false, false, true) => Part::Health,
+                (false, false, false) => Part::Processes,
+            };
+            return watch::watch(session, Watch { which: self.which(), part, every });
+        }
+        loop {
+            if !self.json {
+                session
+                    .screen
+                    .result(&format!("{}\n", report::moment(view(session.screen).now, &TimeZone::system())))?;
+            }
+            // Supervisors come and go.
+            self.report(&mut Session::new(session.globals.clone(), session.screen))?;
+            if !watch::pause(every) {
+                return Ok(ExitCode::SUCCESS);
+            }
+            if !self.json {
+                session.screen.result("\n")?;
+            }
+        }
+    }
+}
+
+impl Status {
+    fn which(&self) -> Which {
+        Which { names: self.apps.clone(), all: self.all }
+    }
+
+    /// Tells how apps are at this moment.
+    fn report(&self, session: &mut Session) -> Result<ExitCode, CliError> {
+        let apps = self.which().find(session)?;
         if apps.is_empty() && !self.json {
             session.screen.note("no app has been started; daemonctl list shows those there are");
         }
@@ -110,30 +153,6 @@ impl Status {
         }
     }
 
-    /// What is known of the apps in question, in the order they were named.
-    fn find(&self, session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
-        if self.all {
-            return every_app(session);
-        }
-        if self.apps.is_empty() {
-            let mut known = session.status(&[])?;
-            known.sort_by(|a, b| a.name.cmp(&b.name));
-            examine(session, &mut known)?;
-            return Ok(known);
-        }
-        let names = session.running_apps(&self.apps)?;
-        let mut known = session.status(&names)?;
-        let mut found = Vec::new();
-        for name in names {
-            found.push(match known.iter().position(|status| status.name == name) {
-                Some(at) => known.swap_remove(at),
-                None => never_started(session.apps(&[name.to_string()])?.first().ok_or_else(|| gone(&name))?),
-            });
-        }
-        examine(session, &mut found)?;
-        Ok(found)
-    }
-
     /// Looks at apps from outside, as far as that will be shown.
     fn look(&self, apps: &mut [Seen], form: Form) {
         for app in apps {
@@ -143,7 +162,7 @@ impl Status {
             }
             if form == Form::Blocks {
                 app.confinement = app.status.sandbox.as_ref().and(app.status.pid).and_then(Confinement::of);
-                app.recent = last_lines(&app.status);
+                app.recent = recent::of(&app.status, LINES);
             }
             match self.processes || form == Form::Blocks {
                 true => app.processes.iter_mut().for_each(Tree::read_commands),
@@ -155,6 +174,7 @@ impl Status {
     fn show(&self, screen: Screen, apps: &[Seen], form: Form) -> Result<(), CliError> {
         let view = view(screen);
         match form {
+            Form::Json if self.watch => screen.result(&report::status_json_line(apps, view.now)),
             Form::Json => screen.result(&report::status_json(apps, view.now)),
             _ if apps.is_empty() => Ok(()),
             Form::Lines => {
@@ -195,54 +215,12 @@ impl Status {
     }
 }
 
-fn gone(app: &AppName) -> CliError {
-    CliError::failed("find", app, "it has gone", None)
-}
-
-/// The last lines of both outputs.
-fn last_lines(app: &AppStatus) -> Vec<report::Recent> {
-    let files = [("out", app.stdout.as_deref()), ("err", app.stderr.as_deref())];
-    let files: Vec<_> = files.into_iter().filter_map(|(sign, path)| Some((sign, path?))).collect();
-    if files.is_empty() { Vec::new() } else { recent(&files, LINES, Zoned::now()) }
-}
-
-/// Every app below the root, and those that run although their directory has gone, by name.
-pub(super) fn every_app(session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
-    let mut all = session.status(&[])?;
-    let root = session.root()?.clone();
-    let failed = |source| CliError::Io { doing: format!("read {}", root.path().display()), source };
-    for name in root.names().map_err(failed)? {
-        if all.iter().any(|status| status.name == name) {
-            continue;
-        }
-        match App::inspect(&root, &name) {
-            Ok(app) => all.push(never_started(&app)),
-            // What is no app at all is nobody's business; what was meant to be one is shown.
-            Err(AppError::Empty(dir)) if drift::dangling(&dir).is_none() => {}
-            Err(_) => {
-                let path = root.path().join(name.as_str()).to_string_lossy().into_owned();
-                all.push(AppStatus::unknown(name, path));
-            }
-        }
+/// Reads the time between two looks.
+fn refresh(given: &str) -> Result<Duration, String> {
+    match text::duration(given)? {
+        time if time < FASTEST => Err(format!("{given} is too fast: {} is the least", text::span(FASTEST))),
+        time => Ok(time),
     }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    examine(session, &mut all)?;
-    for (path, why) in root.refused().map_err(failed)? {
-        session.screen.note(&format!("{} is left out: {why}", path.display()));
-    }
-    Ok(all)
-}
-
-/// Looks at the files of apps: what has changed since their start, or what keeps them from being started.
-fn examine(session: &mut Session, apps: &mut [AppStatus]) -> Result<(), CliError> {
-    drift::since_start(apps);
-    if apps.iter().all(AppStatus::is_active) {
-        return Ok(());
-    }
-    let (ask, environment) = (options::plain(&session.globals)?, options::environment());
-    let root = session.root()?;
-    apps.iter_mut().for_each(|app| drift::at_rest(app, root, &ask, &environment));
-    Ok(())
 }
 
 /// All processes there are.

@@ -20,6 +20,8 @@ pub struct Process {
     pub memory: u64,
     /// Processor time over its life, in percent of one CPU.
     pub cpu: f64,
+    /// Processor time it has used, in seconds.
+    pub used: f64,
     /// Its threads.
     pub threads: u64,
     /// Its command line, or its name in brackets where it has none.
@@ -49,12 +51,14 @@ impl Snapshot {
         let processes = stats.map(|stat| {
             let ticks = procfs::ticks_per_second() as f64;
             let age = (uptime - stat.starttime as f64 / ticks).max(1.0 / ticks);
+            let used = (stat.utime + stat.stime) as f64 / ticks;
             Process {
                 pid: stat.pid,
                 parent: stat.ppid,
                 state: stat.state,
                 memory: stat.rss * procfs::page_size(),
-                cpu: 100.0 * (stat.utime + stat.stime) as f64 / ticks / age,
+                cpu: 100.0 * used / age,
+                used,
                 threads: stat.num_threads.max(0) as u64,
                 command: format!("[{}]", stat.comm),
             }
@@ -85,6 +89,12 @@ impl Tree {
     /// Processor time of all its processes, in percent of one CPU.
     pub fn cpu(&self) -> f64 {
         self.process.cpu + self.children.iter().map(Tree::cpu).sum::<f64>()
+    }
+
+    /// The process and all below it, parents before their children.
+    pub fn flat(&self) -> Vec<&Process> {
+        let below = self.children.iter().flat_map(Tree::flat);
+        std::iter::once(&self.process).chain(below).collect()
     }
 
     /// Reads the command lines, which a snapshot leaves out because few of them are ever shown.

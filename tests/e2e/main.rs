@@ -48,4 +48,5 @@ mod syslog;
 mod teelog;
 mod teelog_external;
 mod walls;
+mod watch;
 mod why;

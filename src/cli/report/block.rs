@@ -134,7 +134,7 @@ fn supervisor(pid: i32, mode: Option<&str>) -> String {
 }
 
 /// `12:00:01.250 out | GET /health 200`, as wide as the terminal at most.
-fn recent(line: &Recent, view: &View) -> String {
+pub(in crate::cli) fn recent(line: &Recent, view: &View) -> String {
     let time = line.time.map(|time| shown(time, &view.zone));
     let time = time.as_deref().and_then(|time| time.get(11..23)).unwrap_or("-");
     let text = format!("  {time:<12} {} | {}", line.sign, escape(line.text.as_bytes()));

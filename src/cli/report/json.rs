@@ -47,17 +47,22 @@ struct Row<'a> {
 
 /// `status --json`; with `-p`, the processes of each app as well.
 pub(in crate::cli) fn status_json(apps: &[Seen], now: f64) -> String {
-    let rows = |tree| {
-        let mut rows = Vec::new();
-        flatten(tree, &mut rows);
-        rows
-    };
-    let told = apps.iter().map(|seen| Status {
-        status: told(&seen.status, now),
-        processes: seen.processes.as_ref().map(rows),
-        resources: seen.resources.as_ref(),
-    });
-    json(told.collect())
+    serde_json::to_string_pretty(&report(statuses(apps, now))).unwrap_or_default()
+}
+
+/// The same on one line, where one report follows another.
+pub(in crate::cli) fn status_json_line(apps: &[Seen], now: f64) -> String {
+    serde_json::to_string(&report(statuses(apps, now))).unwrap_or_default()
+}
+
+fn statuses(apps: &[Seen], now: f64) -> Vec<Status<'_>> {
+    apps.iter()
+        .map(|seen| Status {
+            status: told(&seen.status, now),
+            processes: seen.processes.as_ref().map(|tree| tree.flat().into_iter().map(row).collect()),
+            resources: seen.resources.as_ref(),
+        })
+        .collect()
 }
 
 /// `list --json`.
@@ -67,7 +72,7 @@ pub(in crate::cli) fn list_json(apps: &[Seen], now: f64) -> String {
         memory_bytes: processes.as_ref().map(Tree::memory),
         cpu_percent: processes.as_ref().map(|tree| tenth(tree.cpu())),
     });
-    json(listed.collect())
+    serde_json::to_string_pretty(&report(listed.collect())).unwrap_or_default()
 }
 
 /// What is told of an app: with the note that people get, and without what is only of use to find it.
@@ -75,19 +80,18 @@ fn told(app: &AppStatus, now: f64) -> AppStatus {
     AppStatus { note: note::note(app, now), configured_from: Vec::new(), ..app.clone() }
 }
 
-fn flatten<'a>(tree: &'a Tree, rows: &mut Vec<Row<'a>>) {
-    let Process { pid, parent, state, memory, cpu, threads, command } = &tree.process;
+fn row(process: &Process) -> Row<'_> {
+    let Process { pid, parent, state, memory, cpu, threads, command, .. } = process;
     let (pid, parent, state, threads, memory_bytes) = (*pid, *parent, *state, *threads, *memory);
-    rows.push(Row { pid, parent, state, cpu_percent: tenth(*cpu), memory_bytes, threads, command });
-    tree.children.iter().for_each(|child| flatten(child, rows));
+    Row { pid, parent, state, cpu_percent: tenth(*cpu), memory_bytes, threads, command }
 }
 
 fn tenth(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 
-fn json<T: Serialize>(apps: Vec<T>) -> String {
-    serde_json::to_string_pretty(&Report { schema_version: SCHEMA_VERSION, apps }).unwrap_or_default()
+fn report<T>(apps: Vec<T>) -> Report<T> {
+    Report { schema_version: SCHEMA_VERSION, apps }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod page;
 mod processes;
 mod resources;
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
@@ -33,12 +33,12 @@ use crate::observe::confinement::Confinement;
 use crate::observe::processes::{Snapshot, Tree};
 use crate::observe::resources::Resources;
 
-pub(super) use block::block;
+pub(super) use block::{block, recent};
 pub(super) use checks::checks;
-pub(super) use json::{list_json, status_json};
+pub(super) use json::{list_json, status_json, status_json_line};
 pub(super) use lines::{line, lines};
 pub(super) use list::list;
-pub(super) use note::note;
+pub(super) use note::{health, note};
 pub(super) use processes::processes;
 pub(super) use resources::resources;
 

@@ -1,7 +1,6 @@
-//! The screens in docs/status.md are what is printed, of made-up apps. The test compares; with UPDATE=1 it writes.
+//! The screens in docs/status.md are what is printed, of made-up apps.
 
-use std::path::Path;
-
+use super::super::screens;
 use super::samples::{self, view};
 use super::{View, block, checks, left_out, line, lines, list};
 
@@ -32,22 +31,5 @@ fn screens() -> Vec<(&'static str, String)> {
 
 #[test]
 fn the_page_of_status_shows_what_is_printed() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/status.md");
-    let written = std::fs::read_to_string(&path).unwrap();
-    let mut page = written.clone();
-    for (mark, screen) in screens() {
-        let begin = format!("<!-- {mark} -->\n```text\n");
-        let from = page.find(&begin).unwrap_or_else(|| panic!("{} has no {mark}", path.display())) + begin.len();
-        let to = from + page[from..].find("```\n").expect("an end");
-        page.replace_range(from..to, &screen);
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    assert!(
-        std::env::var_os("UPDATE").is_some() || page == written,
-        "{} is out of date: run this test with UPDATE=1",
-        path.display()
-    );
-    assert_eq!(page.matches("<!-- ").count(), screens().len(), "a screen that no test prints");
+    screens::keep("docs/status.md", &screens());
 }

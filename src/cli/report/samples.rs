@@ -6,14 +6,14 @@ use crate::observe::confinement::Confinement;
 use crate::observe::processes::{Process, Snapshot, Tree};
 use crate::observe::resources::{Resources, Usage};
 
-pub(super) const NOW: f64 = 1_769_871_852.0;
+pub(in crate::cli) const NOW: f64 = 1_769_871_852.0;
 
 /// A pipe: no width, no colour.
-pub(super) fn view() -> View {
+pub(in crate::cli) fn view() -> View {
     View { now: NOW, zone: jiff::tz::TimeZone::UTC, width: None, color: false }
 }
 
-pub(super) fn app(name: &str, state: State) -> AppStatus {
+pub(in crate::cli) fn app(name: &str, state: State) -> AppStatus {
     AppStatus { state, ..AppStatus::unknown(name.parse().unwrap(), format!("/srv/apps/{name}")) }
 }
 
@@ -99,7 +99,7 @@ fn down(name: &str, state: State, exit: LastExit) -> AppStatus {
 }
 
 /// One of each kind. The app at 1 waits for its restart, that at 7 runs well.
-pub(super) fn every() -> Vec<AppStatus> {
+pub(in crate::cli) fn every() -> Vec<AppStatus> {
     let killed = LastExit { signal: Some("SIGKILL".into()), ..exit(None, "oom-killed") };
     let sick = down("sick", State::Failed, exit(Some(1), "exited"));
     let moved = |version: &str| Some(format!("/srv/apps/moved/dist/{version}"));
@@ -144,13 +144,14 @@ pub(super) fn every() -> Vec<AppStatus> {
     ]
 }
 
-pub(super) fn tree() -> Tree {
+pub(in crate::cli) fn tree() -> Tree {
     let process = |pid, parent, command: &str| Process {
         pid,
         parent,
         state: 'S',
         memory: 12 << 20,
         cpu: 0.44,
+        used: 1.5,
         threads: 2,
         command: command.into(),
     };
@@ -163,7 +164,7 @@ pub(super) fn tree() -> Tree {
     all.into_iter().collect::<Snapshot>().tree(2231).unwrap()
 }
 
-pub(super) fn used() -> Resources {
+pub(in crate::cli) fn used() -> Resources {
     let usage = |limit, used, throttled_seconds| Usage { limit, used, throttled_seconds };
     let [memory, cpu, processes] = limits();
     Resources {
@@ -198,7 +199,7 @@ pub(super) fn seen() -> Vec<Seen> {
 }
 
 /// An app of which everything is known, and others of which little is.
-pub(super) fn blocks() -> Vec<Seen> {
+pub(in crate::cli) fn blocks() -> Vec<Seen> {
     let asked = ["private /tmp", "no network", "user nobody"].map(str::to_owned).to_vec();
     let without = vec!["memory is not limited by a control group: there is none; address space is counted".to_owned()];
     let status = AppStatus {

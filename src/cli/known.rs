@@ -1,0 +1,102 @@
+//! What is known of apps: what their supervisors tell, and what their files say to whoever asks.
+
+use daemonctl_actors::value::AppName;
+
+use super::error::CliError;
+use super::session::{Session, never_started};
+use super::{drift, options};
+use crate::app::{App, AppError};
+use crate::control::status::AppStatus;
+
+/// Which apps are in question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Which {
+    /// These, in this order; if there are none, all that have been started.
+    pub(super) names: Vec<String>,
+    /// Every app below the root, also those that were never started.
+    pub(super) all: bool,
+}
+
+impl Which {
+    /// Finds them, and looks at their files.
+    pub(super) fn find(&self, session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
+        if self.all {
+            return every_app(session);
+        }
+        let mut found = self.told(session)?;
+        examine(session, &mut found)?;
+        Ok(found)
+    }
+
+    /// What is told of them, without a look at their files.
+    pub(super) fn told(&self, session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
+        if self.all {
+            return all(session);
+        }
+        if self.names.is_empty() {
+            let mut known = session.status(&[])?;
+            known.sort_by(|a, b| a.name.cmp(&b.name));
+            return Ok(known);
+        }
+        let names = session.running_apps(&self.names)?;
+        let mut known = session.status(&names)?;
+        let mut found = Vec::new();
+        for name in names {
+            found.push(match known.iter().position(|status| status.name == name) {
+                Some(at) => known.swap_remove(at),
+                None => never_started(session.apps(&[name.to_string()])?.first().ok_or_else(|| gone(&name))?),
+            });
+        }
+        Ok(found)
+    }
+}
+
+fn gone(app: &AppName) -> CliError {
+    CliError::failed("find", app, "it has gone", None)
+}
+
+/// Every app below the root, and those that run although their directory has gone, by name. What is left out is said.
+pub(super) fn every_app(session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
+    let mut all = all(session)?;
+    examine(session, &mut all)?;
+    let root = session.root()?;
+    let doing = format!("read {}", root.path().display());
+    for (path, why) in root.refused().map_err(|source| CliError::Io { doing, source })? {
+        session.screen.note(&format!("{} is left out: {why}", path.display()));
+    }
+    Ok(all)
+}
+
+fn all(session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
+    let mut all = session.status(&[])?;
+    let root = session.root()?;
+    let doing = format!("read {}", root.path().display());
+    for name in root.names().map_err(|source| CliError::Io { doing, source })? {
+        if all.iter().any(|status| status.name == name) {
+            continue;
+        }
+        match App::inspect(root, &name) {
+            Ok(app) => all.push(never_started(&app)),
+            // What is no app at all is nobody's business; what was meant to be one is shown.
+            Err(AppError::Empty(dir)) if drift::dangling(&dir).is_none() => {}
+            Err(_) => {
+                let path = root.path().join(name.as_str()).to_string_lossy().into_owned();
+                all.push(AppStatus::unknown(name, path));
+            }
+        }
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// Looks at the files of apps: what has changed since their start, or what keeps them from being started.
+pub(super) fn examine(session: &mut Session, apps: &mut [AppStatus]) -> Result<(), CliError> {
+    drift::since_start(apps);
+    if apps.iter().all(AppStatus::is_active) {
+        return Ok(());
+    }
+    let (ask, environment) = (options::plain(&session.globals)?, options::environment());
+    let root = session.root()?;
+    apps.iter_mut().for_each(|app| drift::at_rest(app, root, &ask, &environment));
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! `status --watch`, in a real terminal emulator.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::{Home, SOON, binary, kill, wait_until};
+
+/// A shell in a window of tmux, in the home's root.
+struct Window<'home> {
+    home: &'home Home,
+    socket: String,
+}
+
+impl<'home> Window<'home> {
+    fn open(home: &'home Home, columns: u16, rows: u16) -> Self {
+        let socket = home.base().join("tmux").to_string_lossy().into_owned();
+        let window = Self { home, socket };
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        window.tmux(&["new-session", "-d", "-x", &columns, "-y", &rows, "env PS1='shell> ' sh"]);
+        window.tmux(&["set", "-g", "status", "off"]);
+        window.wait_for("shell>");
+        window
+    }
+
+    #[track_caller]
+    fn tmux(&self, args: &[&str]) -> String {
+        let mut command = self.home.program("tmux".as_ref(), ["-S", &self.socket, "-f", "/dev/null"]);
+        let output = command.args(args).env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8").output().expect("tmux");
+        assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Types a line in the shell.
+    fn line(&self, line: &str) {
+        self.tmux(&["send-keys", "-l", line]);
+        self.press("Enter");
+    }
+
+    /// `daemonctl` with the binary of this build.
+    fn ctl(&self, args: &str) {
+        self.line(&format!("{} {args}", binary("daemonctl").display()));
+    }
+
+    /// Presses a key, by the name it has in tmux.
+    fn press(&self, key: &str) {
+        self.tmux(&["send-keys", key]);
+    }
+
+    fn resize(&self, columns: u16, rows: u16) {
+        self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]);
+    }
+
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    #[track_caller]
+    fn wait_for(&self, text: &str) -> String {
+        self.wait_until(text, |screen| screen.contains(text))
+    }
+
+    #[track_caller]
+    fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+        wait_until(&format!("the screen shows {what:?}"), SOON, || {
+            let screen = self.screen();
+            if is_so(&screen) { Ok(screen) } else { Err(screen) }
+        })
+    }
+
+    /// The settings of the terminal.
+    #[track_caller]
+    fn settings(&self, file: &str) -> String {
+        self.line(&format!("stty -a > {file}.part; mv {file}.part {file}"));
+        let path = self.home.root().join(file);
+        wait_until("the settings are written", SOON, || {
+            std::fs::read_to_string(&path).map_err(|error| error.to_string())
+        })
+    }
+
+    fn watcher(&self) -> i32 {
+        self.home.running("status").first().map(|process| process.pid).expect("a watcher")
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        let mut command = Command::new("tmux");
+        let _ = command.args(["-S", &self.socket, "kill-server"]).stderr(Stdio::null()).status();
+    }
+}
+
+#[test]
+fn apps_are_watched_found_and_acted_on() {
+    let home = Home::new();
+    let web = home.app("web").run_script("echo here is web; exec sleep 1000");
+    home.app("db").run_script("sleep 1000 & exec sleep 1001");
+    home.app("never").run_script("exec sleep 1000");
+    home.ctl(["start", "web", "db"]).ok();
+    let window = Window::open(&home, 80, 24);
+    window.line("echo before");
+    window.ctl("status --watch --refresh 300ms");
+    let seen = window.wait_for("sleep 1001");
+    assert!(seen.contains("2 apps: 2 running") && seen.contains("NAME▼") && seen.contains("└─ sleep 1000"), "{seen}");
+    assert!(!seen.contains("never") && !seen.contains("before"), "{seen}");
+
+    window.press("a");
+    window.wait_for("never started");
+    window.press("End");
+    window.wait_for("out | here is web");
+
+    // It is stopped only when that is affirmed.
+    window.press("x");
+    window.wait_for("stop web? y/n");
+    window.press("n");
+    window.wait_for("s start");
+    assert_eq!(web.status().state, "running");
+    window.press("x");
+    window.press("y");
+    window.wait_for("stopped web (killed by SIGTERM");
+    assert_eq!(web.status().state, "stopped");
+    window.wait_for("3 apps: 1 running, 2 stopped");
+    window.press("s");
+    window.wait_for("started web (pid ");
+    let pid = web.status().main_pid();
+    window.wait_for(&format!("web    running  {pid}"));
+    window.press("r");
+    window.press("y");
+    window.wait_for("restarted web (pid ");
+    assert_ne!(web.status().main_pid(), pid);
+
+    // Another size, another app by a filter, another view of it.
+    window.resize(120, 30);
+    window.press("End"); // What the command said stays until a key is pressed.
+    window.wait_until("all keys there is room for", |screen| screen.contains("Enter panel"));
+    window.press("/");
+    window.tmux(&["send-keys", "-l", "db"]);
+    window.wait_for("filter: db");
+    window.press("Enter");
+    window.press("Tab");
+    let seen = window.wait_for("resident");
+    assert!(seen.contains("1 of 3 apps") && !seen.contains("\nweb "), "{seen}");
+
+    // The log, and back.
+    window.press("Escape");
+    window.wait_for("\nweb ");
+    window.press("End");
+    window.press("l");
+    window.wait_for("out | here is web");
+    window.press("C-c");
+    window.wait_for("resident");
+
+    window.press("q");
+    let left = window.wait_until("the shell as it was", |screen| screen.trim_end().ends_with("shell>"));
+    assert!(left.contains("before") && !left.contains("NAME▼"), "{left}");
+    home.ctl(["stop-all"]).ok();
+}
+
+#[test]
+fn the_terminal_is_given_back_however_it_ends() {
+    let home = Home::new();
+    home.app("web").behaves("sleep");
+    home.ctl(["start", "web"]).ok();
+    let window = Window::open(&home, 80, 24);
+    let before = window.settings("settings");
+    let ways: [(&str, &dyn Fn()); 4] = [
+        ("q", &|| window.press("q")),
+        ("Ctrl-C", &|| window.press("C-c")),
+        ("SIGTERM", &|| kill(window.watcher(), Signal::SIGTERM)),
+        ("SIGHUP", &|| kill(window.watcher(), Signal::SIGHUP)),
+    ];
+    for (way, end) in ways {
+        window.ctl("status -w; echo ended: $?");
+        window.wait_for("NAME▼");
+        end();
+        let expected = match way {
+            "SIGTERM" => "ended: 143",
+            "SIGHUP" => "ended: 129",
+            _ => "ended: 0",
+        };
+        let left = window.wait_until(expected, |screen| screen.lines().any(|line| line == expected));
+        assert!(!left.contains("NAME▼"), "{way}: {left}");
+        assert_eq!(window.settings(&format!("settings-{}", way.to_lowercase())), before, "{way}");
+        window.line("clear");
+        window.wait_until("a clean screen", |screen| screen.trim() == "shell>");
+    }
+    // Ctrl-Z leaves it for a while.
+    window.ctl("status -w");
+    window.wait_for("NAME▼");
+    window.press("C-z");
+    window.wait_until("a job that is stopped", |screen| screen.contains("Stopped") && !screen.contains("NAME▼"));
+    assert_eq!(window.settings("settings-z"), before);
+    window.line("fg");
+    window.wait_for("NAME▼");
+    window.press("q");
+    window.wait_until("the shell", |screen| screen.trim_end().ends_with("shell>"));
+    home.ctl(["stop-all"]).ok();
+}
+
+#[test]
+fn a_window_that_is_too_small_or_empty_says_so() {
+    let home = Home::new();
+    let window = Window::open(&home, 80, 24);
+    window.ctl("status -w --no-color");
+    window.wait_for("no app has been started; a shows those there are");
+    window.press("a");
+    window.wait_for("daemonctl init NAME makes one");
+    window.resize(20, 5);
+    window.wait_for("too small");
+    window.resize(80, 24);
+    window.press("?");
+    window.wait_for("any key goes back");
+    window.press("x");
+    window.wait_for("daemonctl init NAME makes one");
+    window.press("C-c");
+    window.wait_until("the shell", |screen| screen.trim_end().ends_with("shell>"));
+}
+
+#[test]
+fn a_pipe_gets_one_report_after_another() {
+    let home = Home::new();
+    let web = home.app("web").behaves("sleep");
+    home.ctl(["start", "web"]).ok();
+    let begin = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a watcher")
+    };
+    let mut plain = begin(&["status", "-w", "--refresh", "100ms"]);
+    let mut lines = BufReader::new(plain.stdout.take().expect("its output")).lines().map(Result::unwrap);
+    let mut report = || lines.by_ref().skip_while(String::is_empty).take(3).collect::<Vec<_>>();
+    let pid = web.status().main_pid();
+    for _ in 0..3 {
+        let report = report();
+        assert!(report[0].ends_with("UTC") && report[1].starts_with("# NAME"), "{report:?}");
+        assert!(report[2].starts_with(&format!("web     running  {pid}")), "{report:?}");
+    }
+    home.ctl(["stop", "web"]).ok();
+    wait_until("a report says so", SOON, || match report() {
+        report if report[2].starts_with("web     stopped") => Ok(()),
+        report => Err(format!("{report:?}")),
+    });
+    // It ends when its reader leaves, not when it next has something to say.
+    drop(lines);
+    let mut slow = begin(&["status", "-w", "--refresh", "1h"]);
+    let mut output = BufReader::new(slow.stdout.take().expect("its output"));
+    output.read_line(&mut String::new()).expect("a time");
+    output.read_line(&mut String::new()).expect("titles");
+    drop(output);
+    for mut watcher in [plain, slow] {
+        let ended = wait_until("it ends", SOON, || match watcher.try_wait().expect("its status") {
+            Some(status) => Ok(status),
+            None => Err("it goes on".to_owned()),
+        });
+        assert_eq!(ended.code(), Some(0));
+    }
+
+    let mut json = begin(&["status", "-w", "--refresh", "100ms", "--json", "web"]);
+    let mut lines = BufReader::new(json.stdout.take().expect("its output")).lines().map(Result::unwrap);
+    for _ in 0..2 {
+        let report: Value = serde_json::from_str(&lines.next().expect("a line")).expect("JSON");
+        assert_eq!(
+            (&report["schema_version"], &report["apps"][0]["state"]),
+            (&Value::from(1), &Value::from("stopped"))
+        );
+    }
+    kill(json.id() as i32, Signal::SIGTERM);
+    json.wait().expect("its end");
+}
+
+#[test]
+fn what_cannot_be_watched_is_refused_before_the_screen_is_taken() {
+    let home = Home::new();
+    assert_eq!(home.ctl(["status", "-w", "wbe"]).code(), 4);
+    let fast = home.ctl(["status", "-w", "--refresh", "10ms"]);
+    assert!(fast.stderr.contains("10ms is too fast: 100ms is the least"), "{fast}");
+    let alone = home.ctl(["status", "--refresh", "2"]);
+    assert_eq!(alone.code(), 2, "{alone}");
+    let window = Window::open(&home, 80, 24);
+    window.ctl("status -w wbe; echo ended: $?");
+    let seen = window.wait_for("ended: 4");
+    assert!(seen.contains("no app \"wbe\"") || seen.contains("wbe"), "{seen}");
+}
+
+#[test]
+fn watching_a_hundred_apps_takes_less_than_a_hundredth_of_a_cpu() {
+    if cfg!(debug_assertions) && !binary("daemonctl").to_string_lossy().contains("release") {
+        eprintln!("SKIPPED: the figure is one of the release build");
+        return;
+    }
+    let home = Home::new();
+    let names: Vec<String> = (0..100).map(|number| format!("app{number:03}")).collect();
+    for name in &names {
+        home.app(name).run_script("exec sleep 1000");
+    }
+    home.ctl(["start-all", "-p"]).ok();
+    let window = Window::open(&home, 200, 50);
+    window.ctl("status -w");
+    window.wait_for("100 apps: 100 running");
+    let pid = window.watcher();
+    let used = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its times");
+        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_ascii_whitespace().collect();
+        fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime")
+    };
+    let (from, before) = (std::time::Instant::now(), used());
+    let time = Duration::from_secs(20);
+    wait_until("twenty seconds have passed", time * 2, || {
+        if from.elapsed() >= time { Ok(()) } else { Err("not yet".to_owned()) }
+    });
+    let percent = (used() - before) / from.elapsed().as_secs_f64();
+    eprintln!("{percent:.2} % of one CPU");
+    assert!(percent < 1.0, "{percent:.2} % of one CPU");
+    home.ctl(["stop-all", "-p"]).ok();
+}

@@ -139,3 +139,44 @@ fn a_pipe_gets_a_plain_line_every_ten_seconds() {
     assert!(line.starts_with("daemonctl: stopping web: 1") && line.ends_with("then SIGKILL"), "{output}");
     assert!(!output.stderr.contains('\x1b') && output.stdout.starts_with("stopped web"), "{output}");
 }
+
+#[test]
+fn a_restart_and_a_kill_that_take_time_tell_what_they_wait_for() {
+    let home = Home::new();
+    let web = home.app("web").behaves("ignore-term").conf("signals.kill_timeout = '60s'");
+    home.ctl(["start", "web"]).ok();
+    let begun = || wait_until("it ignores signals", SOON, || if web.log().contains("ready") { Ok(()) } else { Err(web.log()) });
+    begun();
+    let restart = home.on_terminal(&["--no-color", "restart", "web"]);
+    restart.wait_for("restarting web: ");
+    restart.wait_for(" of 60 s, then SIGKILL");
+    kill(web.status().main_pid(), Signal::SIGKILL);
+    let (code, seen) = restart.wait();
+    assert_eq!(code, 0, "{seen:?}");
+    let left = left_on_screen(&seen);
+    assert!(left.starts_with("restarted web (pid ") && left.lines().count() == 1, "{left:?}");
+
+    let wait = home.on_terminal(&["--no-color", "kill", "--wait", "--timeout", "60", "web", "CONT"]);
+    wait.wait_for("waiting for web to end: ");
+    wait.wait_for(" of 60 s");
+    kill(web.status().main_pid(), Signal::SIGKILL);
+    let (code, seen) = wait.wait();
+    assert_eq!((code, left_on_screen(&seen).lines().count()), (0, 1), "{seen:?}");
+}
+
+#[test]
+fn start_all_counts_and_names_the_one_it_waits_for() {
+    let home = Home::new();
+    home.app("a").behaves("sleep");
+    let slow = home.app("slow").behaves("sleep");
+    let go = slow.path("go");
+    slow.script("check", &format!("test -e {}", go.display())).conf(
+        "monitoring.enabled = true\nmonitoring.check_interval = '100ms'\nmonitoring.startup_delay = '50s'\n\
+         process.start_timeout = '50s'",
+    );
+    let start = home.on_terminal(&["--no-color", "start-all", "--wait"]);
+    start.wait_for("start-all: 1 of 2 started, waiting for slow (");
+    slow.file("go", "");
+    let (code, seen) = start.wait();
+    assert_eq!((code, left_on_screen(&seen).as_str()), (0, "started 2\n"), "{seen:?}");
+}

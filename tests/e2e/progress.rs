@@ -145,7 +145,8 @@ fn a_restart_and_a_kill_that_take_time_tell_what_they_wait_for() {
     let home = Home::new();
     let web = home.app("web").behaves("ignore-term").conf("signals.kill_timeout = '60s'");
     home.ctl(["start", "web"]).ok();
-    let begun = || wait_until("it ignores signals", SOON, || if web.log().contains("ready") { Ok(()) } else { Err(web.log()) });
+    let begun =
+        || wait_until("it ignores signals", SOON, || if web.log().contains("ready") { Ok(()) } else { Err(web.log()) });
     begun();
     let restart = home.on_terminal(&["--no-color", "restart", "web"]);
     restart.wait_for("restarting web: ");

@@ -142,7 +142,7 @@ fn a_change_that_would_be_wrong_changes_nothing() {
         "config set web enabled=no",
         "config set web process.environment.A,B=1",
         "config set sandbox.type=none",
-        "config set broken process.restart=always",
+        "config set broken process.restart=perhaps",
         "config set torn process.restart=always",
         "config set wbe umask=077",
         "config set web",
@@ -350,4 +350,27 @@ fn a_variable_sets_an_option_of_the_app_it_names_and_of_no_other() {
     let started = ctl("start web-api").ok();
     started.explains("DAEMONCTL_WEB_API_USR: names no option of web-api; did you mean DAEMONCTL_WEB_API_USER?");
     assert_eq!((umask("web"), umask("web-api")), ("0070".to_owned(), "0007".to_owned()));
+}
+
+#[test]
+fn a_file_with_mistakes_is_mended_one_by_one() {
+    let home = Home::new();
+    let web = home.app("web").behaves("sleep");
+    web.conf("process.restrat = 'always'\nprocess.restart_delay = '1x'\nlimits.memory_limit = '64M'");
+    let file = || std::fs::read_to_string(web.path("conf.toml")).expect("its file");
+    let unset = home.ctl(["config", "unset", "web", "process.restrat"]).ok();
+    assert!(unset.stdout.contains("process.restrat, which is no option, is taken out"), "{unset}");
+    assert!(unset.stderr.contains("warning: 1 mistake left in it: daemonctl config check web tells"), "{unset}");
+    assert!(!file().contains("restrat"), "{}", file());
+    // What is not there is a mistake of the command line, and what is still wrong is not written.
+    assert_eq!(home.ctl(["config", "unset", "web", "process.restrat"]).code(), 2);
+    let before = file();
+    assert_eq!(home.ctl(["config", "set", "web", "limits.memory_limit=9X"]).code(), 2);
+    assert_eq!(home.ctl(["config", "set", "web", "process.stdin=/nowhere", "process.frob=1"]).code(), 2);
+    assert_eq!(file(), before);
+    let set = home.ctl(["config", "set", "web", "process.restart_delay=2s"]).ok();
+    assert_eq!(set.stderr, "", "{set}");
+    home.ctl(["config", "check", "web"]).ok();
+    home.ctl(["start", "web"]).ok();
+    home.ctl(["stop", "web"]).ok();
 }

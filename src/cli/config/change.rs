@@ -12,6 +12,7 @@ use crate::app::AppError;
 use crate::cli::error::CliError;
 use crate::cli::options::plain;
 use crate::cli::session::Session;
+use crate::cli::text;
 use crate::config::edit::{self, written};
 use crate::config::layers::{self, InPlace};
 use crate::config::replace::{Held, ReplaceError};
@@ -22,6 +23,18 @@ use crate::config::{Ask, Key, Options, Problem, Problems, Sources, table};
 pub(super) enum Change {
     Set(Key, Value),
     Unset(Key),
+    /// Something that is no option is taken out if the file has it; if not, it was a mistake to ask for it.
+    Strike(String, Problem),
+}
+
+impl Change {
+    /// What it is about, as a mistake in a file would name it.
+    fn subject(&self) -> String {
+        match self {
+            Self::Set(key, _) | Self::Unset(key) => key.to_string(),
+            Self::Strike(name, _) => name.clone(),
+        }
+    }
 }
 
 /// The file that is changed.
@@ -44,7 +57,7 @@ pub(super) fn carry_out(session: &mut Session, app: Option<&str>, changes: &[Cha
     let held = if session.globals.dry_run { None } else { Some(Held::take(&target.file, patience)?) };
     let old = layers::read(&target.file).map_err(Problems::from)?.unwrap_or_default();
     let (new, told) = applied(&target, &old, changes)?;
-    validate(session, &target, &old, &new)?;
+    let left = validate(session, &target, &old, &new, changes)?;
     let name = held.as_ref().map_or_else(|| shown(&target.file), |held| shown(held.path()));
     if new == old {
         session.screen.done(&format!("{name} is as it was: there was nothing to change"))?;
@@ -57,6 +70,11 @@ pub(super) fn carry_out(session: &mut Session, app: Option<&str>, changes: &[Cha
     };
     held.replace(&new)?;
     told.iter().try_for_each(|line| session.screen.done(&format!("{name}: {line}")))?;
+    if left > 0 {
+        let check = target.app.as_ref().map(|app| format!(" {app}")).unwrap_or_default();
+        let mistakes = text::count(left, "mistake");
+        session.screen.note(&format!("warning: {mistakes} left in it: daemonctl config check{check} tells"));
+    }
     note_those_that_run(session, &target);
     Ok(ExitCode::SUCCESS)
 }
@@ -84,12 +102,20 @@ fn target(session: &mut Session, app: Option<&str>) -> Result<Target, CliError> 
 fn applied(target: &Target, old: &str, changes: &[Change]) -> Result<(String, Vec<String>), CliError> {
     let (mut text, mut told) = (old.to_owned(), Vec::new());
     for change in changes {
-        let (Change::Set(key, _) | Change::Unset(key)) = change;
+        let key = match change {
+            Change::Set(key, _) | Change::Unset(key) => key,
+            Change::Strike(name, problem) => {
+                let after = edit::strike(&text, name).map_err(|problem| refused(target, &text, problem))?;
+                text = after.ok_or_else(|| Problems::from(problem.clone()))?;
+                told.push(format!("{name}, which is no option, is taken out"));
+                continue;
+            }
+        };
         let hide = |value: String| if key.is_secret() { "\"***\"".to_owned() } else { value };
         let was = edit::get(&text, key).map(|value| format!("was {}", hide(value)));
         let after = match change {
             Change::Set(key, value) => edit::set(&text, key, value).map(Some),
-            Change::Unset(key) => edit::unset(&text, key),
+            Change::Unset(_) | Change::Strike(..) => edit::unset(&text, key),
         };
         let after = after.map_err(|problem| refused(target, &text, problem))?;
         told.push(match (change, &after) {
@@ -97,10 +123,10 @@ fn applied(target: &Target, old: &str, changes: &[Change]) -> Result<(String, Ve
                 let value = hide(written(value).to_string());
                 format!("{key} = {value} ({})", was.as_deref().unwrap_or("was not set"))
             }
-            (Change::Unset(_), Some(_)) => {
+            (_, Some(_)) => {
                 format!("{key} is not set any more ({})", was.as_deref().unwrap_or("was a table"))
             }
-            (Change::Unset(_), None) => format!("{key} was not set"),
+            (_, None) => format!("{key} was not set"),
         });
         text = after.unwrap_or(text);
     }
@@ -117,31 +143,51 @@ fn refused(target: &Target, text: &str, problem: Problem) -> CliError {
     }
 }
 
-/// Whether the new text is a configuration without mistakes, by itself and with the other files. A global file must not
-/// break an app that was whole before.
-fn validate(session: &mut Session, target: &Target, old: &str, new: &str) -> Result<(), CliError> {
+/// Whether the new text is a configuration without mistakes, by itself and with the other files; of a file that had
+/// some, that the change brings none. A global file must not break an app that was whole before. Returns how many
+/// mistakes are left.
+fn validate(
+    session: &mut Session,
+    target: &Target,
+    old: &str,
+    new: &str,
+    changes: &[Change],
+) -> Result<usize, CliError> {
     let ask = plain(&session.globals)?;
-    let mut problems = layers::check_text(&target.file, new, target.app.is_none());
-    match &target.app {
-        _ if !problems.is_empty() => {}
-        Some(app) => match as_if(session, &ask, app, Some(&target.file), target, new)? {
-            Ok(options) => warn_of_unsupported(session, &options),
-            Err(found) => problems = found.0,
-        },
-        None => {
-            for app in session.all_apps()? {
-                let Err(found) = as_if(session, &ask, app.name(), app.config(), target, new)? else { continue };
-                if as_if(session, &ask, app.name(), app.config(), target, old)?.is_ok() {
-                    problems
-                        .extend(found.0.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
-                }
+    let mut problems = mistakes(session, &ask, target, new)?;
+    if target.app.is_none() && problems.is_empty() {
+        for app in session.all_apps()? {
+            let Err(found) = as_if(session, &ask, app.name(), app.config(), target, new)? else { continue };
+            if as_if(session, &ask, app.name(), app.config(), target, old)?.is_ok() {
+                problems.extend(found.0.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
             }
         }
     }
-    if !problems.is_empty() {
+    let before = mistakes(session, &ask, target, old)?;
+    let is_old = |problem: &Problem| {
+        let same = |other: &Problem| (&other.subject, &other.message) == (&problem.subject, &problem.message);
+        // Mistakes of some kinds hide others, which come to light when they go.
+        let is_about_change = || changes.iter().any(|change| Some(change.subject()) == problem.subject);
+        before.iter().any(same) || (!before.is_empty() && !is_about_change())
+    };
+    let (left, added): (Vec<Problem>, Vec<Problem>) = problems.into_iter().partition(is_old);
+    if !added.is_empty() {
         session.screen.note(&format!("{} is left as it was: with this change it would be wrong", shown(&target.file)));
     }
-    Ok(Problems(problems).unless_any(())?)
+    Problems(added).unless_any(())?;
+    if let Some(app) = &target.app
+        && let Ok(options) = as_if(session, &ask, app, Some(&target.file), target, new)?
+    {
+        warn_of_unsupported(session, &options);
+    }
+    Ok(left.len())
+}
+
+/// What is wrong with a text in the place of the target.
+fn mistakes(session: &mut Session, ask: &Ask, target: &Target, text: &str) -> Result<Vec<Problem>, CliError> {
+    let problems = layers::check_text(&target.file, text, target.app.is_none());
+    let Some(app) = target.app.as_ref().filter(|_| problems.is_empty()) else { return Ok(problems) };
+    Ok(as_if(session, ask, app, Some(&target.file), target, text)?.err().map(|found| found.0).unwrap_or_default())
 }
 
 /// The options that the files would give an app if the target had another text.

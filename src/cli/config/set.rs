@@ -26,7 +26,7 @@ impl Verb for Set {
     const ABOUT: &'static str = "Set options in the file of an app, or in the global one";
     const MORE: &'static str = "\
 A first word without '=' is the app. KEY is section.key, or the key alone where only one section
-has it, or process.environment.NAME. The file is replaced only if it has no mistakes afterwards;
+has it, or process.environment.NAME. The file is replaced only if that brings no mistake into it;
 comments and order stay.
 
 Examples:

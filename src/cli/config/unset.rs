@@ -25,7 +25,8 @@ impl Verb for Unset {
     const ABOUT: &'static str = "Take options out of the file of an app, or of the global one";
     const MORE: &'static str = "\
 A first word that is no key in full, section.key, is the app. The keys behind it may be shorter
-where only one section has them. To take out what is not set is no mistake.
+where only one section has them. To take out what is not set is no mistake. What is no option can be
+taken out as well, by the name it has in the file.
 
 Examples:
   daemonctl config unset web limits.memory_limit process.restart
@@ -47,6 +48,8 @@ Examples:
         for name in names {
             match Key::read(name, app.is_none()) {
                 Ok(key) => changes.push(Change::Unset(key)),
+                // A name that is no option may be in the file all the same, which is why somebody wants it out.
+                Err(problem) if name.contains('.') => changes.push(Change::Strike(name.clone(), problem)),
                 Err(problem) => problems.0.push(problem),
             }
         }

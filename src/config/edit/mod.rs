@@ -64,6 +64,15 @@ pub fn unset(text: &str, key: &Key) -> Result<Option<String>, Problem> {
     }
 }
 
+/// The text without something that is no option; nothing if there is nothing of this name.
+pub fn strike(text: &str, name: &str) -> Result<Option<String>, Problem> {
+    let path: Vec<&str> = name.split('.').collect();
+    match remove(text, &path)? {
+        Some(after) => verified(text, after, &path, None).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// What is written as the value of an option.
 pub fn get(text: &str, key: &Key) -> Option<String> {
     let doc = parse(text).ok()?;

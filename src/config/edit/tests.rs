@@ -222,3 +222,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_no_option_is_taken_out_by_its_name() {
+    let text = "# kept\n[process]\nrestrat = \"always\" # gone\nnice = 1\n\n[proces]\na = 1\n";
+    let struck = |name| strike(text, name).unwrap();
+    assert_eq!(struck("process.restrat").unwrap(), "# kept\n[process]\nnice = 1\n\n[proces]\na = 1\n");
+    assert_eq!(struck("proces.a").unwrap(), "# kept\n[process]\nrestrat = \"always\" # gone\nnice = 1\n");
+    assert_eq!(struck("proces").as_deref().map(|text| text.contains("a = 1")), Some(false));
+    assert_eq!(struck("process.restart"), None);
+    assert_eq!(strike("top = 1\n", "top").unwrap().as_deref(), Some(""));
+}

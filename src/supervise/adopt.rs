@@ -19,6 +19,7 @@ use super::host::{Host, Process};
 use super::instance::inode;
 use super::lock;
 use super::record::{Record, Standing};
+use crate::config::values::Level;
 
 /// What a keeper hands over.
 #[derive(Debug, Default)]
@@ -107,6 +108,8 @@ fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>,
     }
     take_over_writer(host, name, writer);
     tracing::info!(app = %name, phase = ?record.cell.life.phase, "taken over");
+    let (before, now) = (record.supervisor.process.pid, host.identity.process.pid);
+    host.record_event(name, Level::Warn, &format!("its supervisor, pid {before}, has died; pid {now} goes on with it"));
     Some(record.cell)
 }
 

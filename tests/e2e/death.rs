@@ -113,6 +113,10 @@ fn keeper_and_supervisor_are_killed_together() {
         supervised_again(&home, &supervisor, Instant::now());
         assert_unharmed(&home, &apps, round);
         assert_eq!(home.supervisors().len(), 1);
+        // It is no secret.
+        let (now, _) = home.pair("a1");
+        let died = format!("its supervisor, pid {}, has died; pid {} goes on with it\n", supervisor.pid, now.pid);
+        home.app("a1").wait_for_text("logs/a1.run", &died);
     }
     stop_and_count_lines(&home);
 }

@@ -150,7 +150,12 @@ fn a_daemon_that_is_restarted_misses_nothing() {
     app.wait_for_output("line 200\n");
     let daemon = Daemon::at(&home);
     heard.extend(daemon.hears(": line 250"));
-    // Another supervisor goes on with it.
+    // When it has caught up, another supervisor goes on with it.
+    wait_until("nothing waits any more", SOON, || {
+        heard.extend(daemon.heard());
+        let (told, written) = (numbers(&heard).last().copied(), app.log().lines().count() as u64);
+        if told.is_some_and(|told| told + 5 >= written) { Ok(()) } else { Err(format!("{told:?} of {written}")) }
+    });
     let (supervisor, _) = home.pair("web");
     kill(supervisor.pid, Signal::SIGKILL);
     heard.extend(daemon.hears(": line 400"));
@@ -248,4 +253,27 @@ fn a_real_daemon_writes_what_it_is_told() {
     home.ctl(["stop", "web"]).ok();
     let stopped = poll(Duration::from_secs(10), || if read().contains("as asked") { Ok(()) } else { Err(read()) });
     stopped.unwrap_or_else(|read| panic!("the last words of a supervisor are missing: {read}"));
+}
+
+#[test]
+fn what_came_while_there_was_no_supervisor_is_sent_by_the_next() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let daemon = Daemon::at(&home);
+    let app = home.app("web").run_script(
+        "n=0; while [ $n -lt 200 ]; do n=$((n + 1)); echo \"line $n\"; sleep 0.005; done; touch done; exec sleep 60",
+    );
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    let mut heard = daemon.hears(": line 20");
+    let (supervisor, keeper) = home.pair("web");
+    kill(keeper.pid, Signal::SIGSTOP);
+    kill(supervisor.pid, Signal::SIGKILL);
+    wait_until("all lines are written", SOON, || app.path("done").exists().then_some(()).ok_or("not yet".to_owned()));
+    kill(keeper.pid, Signal::SIGCONT);
+    heard.extend(daemon.hears(": line 200"));
+    let numbers = numbers(&heard);
+    let missing: Vec<u64> = (1..=200).filter(|number| !numbers.contains(number)).collect();
+    assert!(missing.len() < 10, "{missing:?}");
 }

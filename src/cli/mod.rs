@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod globals;
 mod grid;
+mod help;
 mod known;
 mod live;
 mod outcome;
@@ -60,6 +61,7 @@ use clap::{ArgMatches, Args, ColorChoice, Command, FromArgMatches};
 
 use error::CliError;
 use globals::Globals;
+use help::Group;
 use screen::Screen;
 use session::Session;
 
@@ -82,43 +84,44 @@ type Action = fn(&ArgMatches, &mut Session) -> Result<ExitCode, CliError>;
 /// A command's row in the table.
 struct Entry {
     name: &'static str,
+    group: Group,
     about: &'static str,
     args: fn(Command) -> Command,
     /// Nothing, for a command that is not supported yet.
     run: Option<Action>,
 }
 
-const fn verb<V: Verb>() -> Entry {
-    Entry { name: V::NAME, about: V::ABOUT, args: args::<V>, run: Some(run::<V>) }
+const fn verb<V: Verb>(group: Group) -> Entry {
+    Entry { name: V::NAME, group, about: V::ABOUT, args: args::<V>, run: Some(run::<V>) }
 }
 
 /// A command that is known, so that its name is never taken for a mistake, but that does nothing yet.
 const fn later(name: &'static str) -> Entry {
-    Entry { name, about: "Not supported yet", args: anything, run: None }
+    Entry { name, group: Group::Program, about: "Not supported yet", args: anything, run: None }
 }
 
 /// Every command.
 const COMMANDS: &[Entry] = &[
-    verb::<run::Run>(),
-    verb::<start::Start>(),
-    verb::<stop::Stop>(),
-    verb::<restart::Restart>(),
-    verb::<reload::Reload>(),
-    verb::<kill::Kill>(),
-    verb::<status::Status>(),
-    verb::<list::List>(),
-    verb::<logs::Logs>(),
-    verb::<start_all::StartAll>(),
-    verb::<stop_all::StopAll>(),
-    verb::<doctor::Doctor>(),
-    verb::<health::Health>(),
-    verb::<events::Events>(),
-    verb::<why::Why>(),
-    verb::<config::Config>(),
-    verb::<init::Init>(),
+    verb::<run::Run>(Group::Run),
+    verb::<start::Start>(Group::Run),
+    verb::<stop::Stop>(Group::Run),
+    verb::<restart::Restart>(Group::Run),
+    verb::<reload::Reload>(Group::Run),
+    verb::<kill::Kill>(Group::Run),
+    verb::<status::Status>(Group::Look),
+    verb::<list::List>(Group::Look),
+    verb::<logs::Logs>(Group::Look),
+    verb::<start_all::StartAll>(Group::Run),
+    verb::<stop_all::StopAll>(Group::Run),
+    verb::<doctor::Doctor>(Group::Prepare),
+    verb::<health::Health>(Group::Look),
+    verb::<events::Events>(Group::Look),
+    verb::<why::Why>(Group::Look),
+    verb::<config::Config>(Group::Prepare),
+    verb::<init::Init>(Group::Prepare),
     later("upgrade"),
-    verb::<completions::Completions>(),
-    verb::<man::Man>(),
+    verb::<completions::Completions>(Group::Program),
+    verb::<man::Man>(Group::Program),
 ];
 
 const ABOUT: &str = "Runs the apps found under one directory as supervised daemons.";
@@ -215,7 +218,12 @@ fn give_up(error: &CliError, screen: Screen) -> ExitCode {
 /// Help and the version are asked for in the same way as mistakes are made: parsing stops.
 fn misread(error: &clap::Error, args: &[OsString], no_color: bool) -> ExitCode {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+        ErrorKind::DisplayHelp => {
+            let screen = Screen::new(false, no_color);
+            let printed = help::print(&error.to_string(), args, screen.color).map_err(CliError::Output);
+            printed.map_or_else(|error| give_up(&error, screen), |()| ExitCode::SUCCESS)
+        }
+        ErrorKind::DisplayVersion => {
             let _ = error.print();
             ExitCode::SUCCESS
         }

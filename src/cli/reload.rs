@@ -22,7 +22,11 @@ pub(super) struct Reload {
 impl Verb for Reload {
     const NAME: &'static str = "reload";
     const ABOUT: &'static str = "Ask apps to read their configuration again";
-    const MORE: &'static str = "Sends the app's signals.reload_signal (HUP) to its main process.";
+    const MORE: &'static str = "\
+Sends signals.reload_signal, SIGHUP if nothing else is set, to the main process of each app.
+
+Example:
+  daemonctl reload web db";
 
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
         let apps = session.running_apps(&self.apps)?;

@@ -41,7 +41,7 @@ pub(super) struct Restart {
 
 impl Verb for Restart {
     const NAME: &'static str = "restart";
-    const ABOUT: &'static str = "Stop apps and start them again, with the configuration as it is now";
+    const ABOUT: &'static str = "Stop apps and start them again, configured as they are now";
     const MORE: &'static str = "\
 An app that does not run is started.
 

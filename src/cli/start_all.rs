@@ -43,7 +43,13 @@ pub(super) struct StartAll {
 impl Verb for StartAll {
     const NAME: &'static str = "start-all";
     const ABOUT: &'static str = "Start every app below the root";
-    const MORE: &'static str = "Apps that run, and those with daemon.enabled = false, are left as they are.";
+    const MORE: &'static str = "\
+Apps that run, and those with daemon.enabled = false, are left as they are.
+
+Examples:
+  daemonctl start-all --parallel --wait
+  daemonctl start-all -x batch -x cron
+  daemonctl -n start-all              say which would be started";
 
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
         let ask = options::plain(&session.globals)?;

@@ -37,6 +37,12 @@ pub(super) struct StopAll {
 impl Verb for StopAll {
     const NAME: &'static str = "stop-all";
     const ABOUT: &'static str = "Stop every app below the root";
+    const MORE: &'static str = "\
+The supervisor leaves when its last app has been stopped.
+
+Examples:
+  daemonctl stop-all
+  daemonctl stop-all -x db            all but one";
 
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
         let mut tally = Tally::default();

@@ -1,4 +1,4 @@
-//! Everything a person reads of the grammar, at a fixed width and without colour: help, and what is said of mistakes.
+//! The grammar, and what is said of mistakes in it.
 
 use super::*;
 
@@ -90,37 +90,4 @@ fn options_may_follow_the_command_unless_it_has_its_own() {
     assert!(globals("daemonctl -f stop web").force);
     assert_eq!(globals("daemonctl status -p --path /c").root(), std::path::Path::new("/c"));
     assert!(globals("daemonctl logs -n 3 -f web").path.is_none());
-}
-
-/// Help without what the option table adds, which has its own tests.
-fn help(command: Command) -> String {
-    let table = [
-        "Daemon",
-        "Process",
-        "Security",
-        "Logging",
-        "Pidfile",
-        "Signals",
-        "Sandbox",
-        "Limits",
-        "Monitoring",
-        "Configuration",
-    ];
-    let text = command.term_width(100).color(ColorChoice::Never).render_help().to_string();
-    let own = |part: &&str| !table.iter().any(|heading| part.starts_with(&format!("{heading}:")));
-    text.split("\n\n").filter(own).collect::<Vec<_>>().join("\n\n")
-}
-
-#[test]
-fn the_help_of_the_program() {
-    insta::assert_snapshot!(help(top().mut_args(|arg| arg.hide_env(false))));
-}
-
-#[test]
-fn the_help_of_each_command() {
-    let commands = COMMANDS.iter().filter(|entry| entry.run.is_some());
-    let texts: Vec<_> = commands
-        .map(|entry| help((entry.args)(Command::new(entry.name).bin_name(format!("daemonctl {}", entry.name)))))
-        .collect();
-    insta::assert_snapshot!(texts.join("\n=====\n"));
 }

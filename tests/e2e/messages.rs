@@ -39,6 +39,25 @@ const BAD_COMMAND_LINES: [&str; 30] = [
 ];
 
 #[test]
+fn help_is_short_or_whole_as_it_is_asked_for() {
+    let home = Home::new();
+    let short = home.ctl(["start", "-h"]).ok().stdout;
+    assert!(short.contains("Usage: daemonctl start [OPTIONS] <APP>...") && short.contains("--wait"), "{short}");
+    assert!(!short.contains("--memory-limit") && !short.contains("Examples:"), "{short}");
+    let long = home.ctl(["start", "--help"]).ok().stdout;
+    assert!(["--memory-limit", "Examples:", "--op-timeout"].iter().all(|text| long.contains(text)), "{long}");
+    assert_eq!(home.ctl(["help", "start"]).ok().stdout, long);
+    // What is before a command changes nothing, and a pipe gets no colour.
+    assert_eq!(home.ctl(["--path", "stop", "start", "--help"]).ok().stdout, long);
+    assert!(!long.contains('\x1b'));
+    let below = home.ctl(["help", "config", "set"]).ok().stdout;
+    assert!(below.contains("Usage: daemonctl config set [OPTIONS] [APP] [KEY=VALUE]..."), "{below}");
+    let all = home.ctl(["-h"]).ok().stdout;
+    assert!(all.contains("See how they are, and why:\n  status ") && !all.contains("--op-timeout"), "{all}");
+    assert!(home.ctl(["--help"]).ok().stdout.contains("--op-timeout"));
+}
+
+#[test]
 fn bad_command_lines() {
     let home = Home::new();
     home.app("web").behaves("sleep");

@@ -73,6 +73,7 @@ played! {
     architecture: "docs/architecture.md",
     configuration: "docs/configuration.md",
     exit_codes: "docs/exit-codes.md",
+    getting_started: "docs/getting-started.md",
     limits: "docs/limits.md",
     sandboxing: "docs/sandboxing.md",
     troubleshooting: "docs/troubleshooting.md",

@@ -86,7 +86,7 @@ impl Shell {
             format!("{}{}", known(digits), &part[digits.len()..])
         });
         let mut text: String = parts.collect();
-        for (there, here) in [("/tmp/tour", "tour"), ("/srv/apps", "apps")] {
+        for (there, here) in [("/tmp/tour", "tour"), ("/tmp/first", "first"), ("/srv/apps", "apps")] {
             text = text.replace(there, &self.home.base().join(here).to_string_lossy());
         }
         text

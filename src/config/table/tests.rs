@@ -152,24 +152,46 @@ fn an_option_is_declared_in_one_source_file() {
     }
 }
 
-#[test]
-fn the_documentation_has_a_row_for_every_option() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
-    let page = std::fs::read_to_string(path).unwrap();
-    for opt in table() {
-        let header = format!("\n### [{}]\n", opt.section);
-        let section = page.split(&header).nth(1).unwrap_or_else(|| panic!("no {header}"));
-        let mut rows = section.split("\n#").next().unwrap().lines();
+/// The rows of a section in docs/configuration.md.
+fn rows(section: &str) -> String {
+    let row = |opt: &Opt| {
         let short = opt.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
-        let flag = opt.flag.as_ref().map(|flag| format!(" `{short}--{flag}`")).unwrap_or_default();
         let negates = if opt.negated { " (negates)" } else { "" };
-        let begin = format!("| `{}` |{flag}{negates} |", opt.key);
-        let row = rows.find(|row| row.starts_with(&begin)).unwrap_or_else(|| panic!("no row {begin}"));
+        let flag = opt.flag.as_ref().map(|flag| format!(" `{short}--{flag}`{negates}")).unwrap_or_default();
+        let range = opt.bounds().filter(|_| opt.kind.shape == Shape::Integer).map(|range| match *range.end() {
+            most if most >= i64::from(i32::MAX) => format!("a whole number from {} up", range.start()),
+            most => format!("a whole number from {} to {most}", range.start()),
+        });
+        let written = range.unwrap_or_else(|| opt.kind.written.trim_end_matches(", without quotes").to_owned());
         let default = opt.default.as_ref().filter(|default| !default.is_empty());
-        assert!(default.is_none_or(|default| row.contains(&format!("`{default}`"))), "{default:?}: {row}");
-        let is_built = !NOT_BUILT.iter().any(|(name, _)| *name == opt.name);
-        assert_eq!(!row.contains("ot supported yet"), is_built, "{row}");
+        let default = default.map(|default| format!(" `{default}`")).unwrap_or_default();
+        let later =
+            if NOT_BUILT.iter().any(|(name, _)| *name == opt.name) { " *In a file: not supported yet.*" } else { "" };
+        format!("| `{}` |{flag} | {written} |{default} | {}.{later} |\n", opt.key, opt.help())
+    };
+    table().iter().filter(|opt| opt.section == section).map(row).collect()
+}
+
+#[test]
+fn the_page_of_configuration_has_every_option_as_it_is() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let mut page = written.clone();
+    let mut sections: Vec<&str> = table().iter().map(|opt| opt.section).collect();
+    sections.dedup();
+    for section in sections {
+        let header = format!("\n### [{section}]\n");
+        let from = page.find(&header).unwrap_or_else(|| panic!("{} has no {header}", path.display())) + header.len();
+        let rule = "|---|---|---|---|---|\n";
+        let from = from + page[from..].find(rule).expect("a table") + rule.len();
+        let to = from + page[from..].find("\n\n").expect("an end") + 1;
+        page.replace_range(from..to, &rows(section));
     }
+    let update = std::env::var_os("UPDATE").is_some();
+    if update {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(update || page == written, "{} is out of date: run this test with UPDATE=1", path.display());
 }
 
 #[test]

@@ -86,12 +86,12 @@ impl Globals {
     /// The words that give another run of this program the same options.
     pub(super) fn words(&self) -> Vec<OsString> {
         let word = |name: &str, value: Option<&OsStr>| value.map(|value| [OsString::from(name), value.to_owned()]);
-        let seconds = self.op_timeout.map(|time| OsString::from(time.as_secs_f64().to_string()));
+        let time = self.op_timeout.map(|time| OsString::from(format!("{}ms", time.as_millis())));
         let valued = [
             word("--path", self.path.as_deref().map(Path::as_os_str)),
             word("--config", self.config.as_deref().map(Path::as_os_str)),
             word("--env", self.env.as_deref().map(Path::as_os_str)),
-            word("--op-timeout", seconds.as_deref()),
+            word("--op-timeout", time.as_deref()),
         ];
         let flags = [
             (self.verbose, "--verbose"),
@@ -153,4 +153,26 @@ pub(super) fn also_after(mut command: Command) -> Command {
 /// Whether the environment objects to colour.
 pub(super) fn colorless(env: &dyn Fn(&str) -> Option<String>) -> bool {
     ["DAEMONCTL_NO_COLOR", "NO_COLOR"].iter().any(|name| env(name).is_some_and(|value| !value.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_run_of_this_program_gets_the_same_options() {
+        let line = "daemonctl -p /srv/my -c conf -e more -T 1500ms -v -n -f --no-color";
+        let read = |line: Vec<OsString>| {
+            let grammar = Globals::augment_args(Command::new("daemonctl"));
+            format!(
+                "{:?}",
+                clap::FromArgMatches::from_arg_matches(&grammar.get_matches_from(line)).map(|one: Globals| one)
+            )
+        };
+        let given: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let grammar = Globals::augment_args(Command::new("daemonctl")).get_matches_from(&given);
+        let globals: Globals = clap::FromArgMatches::from_arg_matches(&grammar).unwrap();
+        let again = [vec![OsString::from("daemonctl")], globals.words()].concat();
+        assert_eq!(read(again), read(given));
+    }
 }

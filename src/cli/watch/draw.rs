@@ -232,15 +232,15 @@ impl Canvas<'_> {
             }
             Mode::Look | Mode::Help => {}
         }
-        if let Some(outcome) = &model.said {
+        if let Some(why) = &model.blind {
+            self.text(0, top, &why.replace('\n', " "), bad);
+        } else if let Some(outcome) = &model.said {
             let style = if outcome.good { AnsiColor::Green.on_default() } else { bad };
             for (line, text) in outcome.said.iter().take(height).enumerate() {
                 self.text(0, top + line, text, style);
             }
         } else if let Some((deed, app)) = model.doing.last() {
             self.text(0, top, &format!("{} {app} …", deed.verb()), AnsiColor::Yellow.on_default());
-        } else if let Some(why) = &model.blind {
-            self.text(0, top, &why.replace('\n', " "), bad);
         } else {
             self.text(0, top, &keys(self.width()), Style::new().dimmed());
         }

@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui_core::terminal::Terminal;
 use ratatui_termion::TermionBackend;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use super::super::error::CliError;
@@ -124,8 +124,13 @@ impl Live {
                 }
             }
             while let Ok(event) = self.events.try_recv() {
-                if let Some(signal) = self.take_in(event) {
-                    return Ok(Some(signal));
+                match event {
+                    Event::Signal(SIGTSTP) => effects.push(Effect::Suspend),
+                    event => {
+                        if let Some(signal) = self.take_in(event) {
+                            return Ok(Some(signal));
+                        }
+                    }
                 }
             }
             for effect in effects {
@@ -166,11 +171,7 @@ impl Live {
                     bell.ring(Event::Done(deed, app, outcome));
                 });
             }
-            Effect::Suspend => {
-                self.stage.leave();
-                kill(Pid::from_raw(0), Signal::SIGTSTP)?;
-                self.enter()?;
-            }
+            Effect::Suspend => self.suspend()?,
             Effect::Logs(app) => {
                 self.stage.leave();
                 if let Some(signal) = self.show_log(&app)? {
@@ -180,6 +181,13 @@ impl Live {
             }
         }
         Ok(None)
+    }
+
+    /// Stops, as Ctrl-Z would stop it if keys were not taken as they are typed, and goes on when the shell says so.
+    fn suspend(&mut self) -> io::Result<()> {
+        self.stage.leave();
+        signal_hook::low_level::emulate_default_handler(SIGTSTP)?;
+        self.enter()
     }
 
     fn enter(&mut self) -> io::Result<()> {
@@ -213,8 +221,9 @@ impl Live {
                         }
                         return Ok(None);
                     }
-                    // Ctrl-C is meant for the log.
+                    // Ctrl-C is meant for the log, and so is Ctrl-Z: the shell stops both.
                     Event::Signal(SIGINT) => {}
+                    Event::Signal(SIGTSTP) => signal_hook::low_level::emulate_default_handler(SIGTSTP)?,
                     event => {
                         if let Some(signal) = self.take_in(event) {
                             let _ = kill(pid, Signal::SIGTERM);
@@ -237,7 +246,7 @@ fn bell() -> io::Result<(Bell, UnixStream, Receiver<Event>)> {
 
 /// Hands signals to the loop.
 fn signals(bell: &Bell) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGWINCH, SIGCONT])?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGWINCH, SIGCONT])?;
     let bell = bell.clone();
     thread::spawn(move || signals.forever().for_each(|signal| bell.ring(Event::Signal(signal))));
     Ok(())

@@ -26,6 +26,9 @@ const LINES: usize = 40;
 /// How long what the files of an app at rest say is believed: to read and check them takes longer than all else.
 const BELIEVED: Duration = Duration::from_secs(20);
 
+/// How long a supervisor may take to answer, if the command line does not say it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
@@ -75,6 +78,8 @@ pub(super) fn looking(
     hand_over: impl Fn(Result<Look, String>) + Send + 'static,
 ) -> Sender<Ask> {
     let (sender, asked) = channel();
+    // A supervisor that does not answer should be told of, not waited for.
+    let globals = Globals { op_timeout: globals.op_timeout.or(Some(PATIENCE)), ..globals };
     let eye = Eye { globals, wish, believed: HashMap::new(), used: BTreeMap::new(), at: Instant::now(), last: None };
     thread::spawn(move || eye.go_on(&asked, every, &hand_over));
     sender
@@ -109,8 +114,18 @@ impl Eye {
                 match asked.recv_timeout(next.saturating_duration_since(Instant::now())) {
                     Ok(Ask::Now) => break,
                     Ok(Ask::For(wish)) => {
-                        let others = wish.which != self.wish.which;
+                        let mut others = wish.which != self.wish.which;
                         self.wish = wish;
+                        // Whoever holds a key down wants to see the app at the end.
+                        for asked in asked.try_iter() {
+                            match asked {
+                                Ask::For(wish) => {
+                                    others |= wish.which != self.wish.which;
+                                    self.wish = wish;
+                                }
+                                Ask::Now => others = true,
+                            }
+                        }
                         if others {
                             break;
                         }

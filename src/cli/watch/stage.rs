@@ -11,7 +11,8 @@ use nix::sys::termios::{self, SetArg, Termios};
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H";
-const LEAVE: &str = "\x1b[0m\x1b[?25h\x1b[?1049l";
+/// On a terminal without an alternate screen, what follows begins below.
+const LEAVE: &str = "\x1b[0m\x1b[999;1H\x1b[?25h\x1b[?1049l";
 
 /// The terminal, taken.
 pub(super) struct Stage(());

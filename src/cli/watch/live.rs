@@ -192,7 +192,10 @@ impl Live {
 
     fn enter(&mut self) -> io::Result<()> {
         self.stage.enter()?;
-        self.terminal.clear()
+        // One that knows nothing of what was drawn draws all. `Terminal::clear` would ask the terminal where its cursor is,
+        // and take what is typed meanwhile for the answer.
+        self.terminal = Terminal::new(TermionBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// Shows the log of an app in place of the screen until Ctrl-C. Returns the signal that ended it, if one did.

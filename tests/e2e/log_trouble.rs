@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::rotation::{Disk, archives, assert_cut_well, everything, log_of, peak};
-use crate::support::{Home, SOON, assert_no_line_lost, is_root, wait_until};
+use crate::rotation::{Disk, assert_cut_well, log_of, peak};
+use crate::support::{Home, SOON, archives, assert_no_line_lost, everything, is_root, wait_until};
 
 /// How many bytes of output were dropped, as events say.
 fn dropped(events: &str) -> usize {

@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 
-use crate::support::{Home, Output, SOON, binary, is_root, kill, process, testapp, wait_until};
+use crate::support::{Home, Output, SOON, archives, binary, everything, is_root, kill, process, testapp, wait_until};
 
 /// `teelog ARGS`, in the story's root.
 fn teelog(home: &Home, args: &[&str]) -> Command {
@@ -46,28 +46,6 @@ fn feed(command: Command, input: &[u8], piece: usize) -> Fed {
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
-}
-
-/// The archives of a log, oldest first: the form of their names, written from the documentation.
-fn archives(log: &Path) -> Vec<PathBuf> {
-    let prefix = format!("{}.", log.file_name().unwrap().to_str().unwrap());
-    let mut found = Vec::new();
-    for entry in fs::read_dir(log.parent().unwrap()).unwrap().filter_map(Result::ok) {
-        let name = entry.file_name().into_string().unwrap();
-        let Some(suffix) = name.strip_prefix(&prefix) else { continue };
-        let (stamp, number) = suffix.split_once('.').unwrap_or((suffix, "0"));
-        let form: String = stamp.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-        if let (true, Ok(number)) = (form == "0000-00-00-000000", number.parse::<u64>()) {
-            found.push((stamp.to_owned(), number, entry.path()));
-        }
-    }
-    found.sort();
-    found.into_iter().map(|(.., path)| path).collect()
-}
-
-/// Everything that a log and its archives hold, in order.
-fn everything(log: &Path) -> Vec<u8> {
-    archives(log).iter().map(PathBuf::as_path).chain([log]).flat_map(|file| fs::read(file).unwrap()).collect()
 }
 
 fn numbered(count: usize) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! only way to wait: for something to become true, with a deadline, and with what was seen last when it did not.
 
 mod app;
+mod archives;
 mod foreground;
 pub(crate) mod groups;
 mod home;
@@ -16,6 +17,7 @@ mod terminal;
 mod wait;
 
 pub(crate) use app::AppDir;
+pub(crate) use archives::{archives, everything};
 pub(crate) use foreground::Foreground;
 pub(crate) use home::{Home, binary, copy_program, example, testapp};
 pub(crate) use output::Output;

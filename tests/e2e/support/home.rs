@@ -58,23 +58,26 @@ pub(crate) fn example(name: &str) -> PathBuf {
 /// started in it goes as well, whatever state the story left it in.
 pub(crate) struct Home {
     base: PathBuf,
+    runtime: PathBuf,
     // Dropped last: the files, then the turn.
-    _files: Option<tempfile::TempDir>,
+    _files: Vec<tempfile::TempDir>,
     _turn: Turn,
 }
 
 impl Home {
     /// A world beside those of other stories.
     pub(crate) fn new() -> Self {
-        Self::with(Turn::shared())
+        Self::with(Turn::shared(), None)
     }
 
-    /// A world with the machine to itself, for stories that measure time.
+    /// A world with the machine to itself, for stories that measure time. Its runtime directory is in memory where
+    /// that can be, as /run is: a disk that others keep busy makes each record wait for it.
     pub(crate) fn alone() -> Self {
-        Self::with(Turn::alone())
+        let memory = tempfile::Builder::new().prefix("daemonctl-e2e-").tempdir_in("/dev/shm").ok();
+        Self::with(Turn::alone(), memory)
     }
 
-    fn with(turn: Turn) -> Self {
+    fn with(turn: Turn, memory: Option<tempfile::TempDir>) -> Self {
         let files = tempfile::Builder::new().prefix("daemonctl-e2e-").tempdir().expect("a temporary directory");
         let base = files.path().canonicalize().expect("its path");
         // Apps that run as another user must be able to get here; a temporary directory is private otherwise.
@@ -82,11 +85,15 @@ impl Home {
         for part in ["apps", "home"] {
             fs::create_dir(base.join(part)).expect("a directory in it");
         }
-        let files = match std::env::var_os("DAEMONCTL_E2E_KEEP") {
-            Some(_) => (eprintln!("files are kept in {}", files.keep().display()), None).1,
-            None => Some(files),
-        };
-        Self { base, _files: files, _turn: turn }
+        let runtime = memory.as_ref().map_or(&*base, |memory| memory.path()).join("runtime");
+        let mut files: Vec<_> = [files].into_iter().chain(memory).collect();
+        if std::env::var_os("DAEMONCTL_E2E_KEEP").is_some() {
+            for files in &mut files {
+                files.disable_cleanup(true);
+                eprintln!("files are kept in {}", files.path().display());
+            }
+        }
+        Self { base, runtime, _files: files, _turn: turn }
     }
 
     /// The apps root.
@@ -101,7 +108,7 @@ impl Home {
 
     /// The runtime directory; the product makes it.
     pub(crate) fn runtime_dir(&self) -> PathBuf {
-        self.base.join("runtime")
+        self.runtime.clone()
     }
 
     /// An app of this name, whether its directory exists or not.

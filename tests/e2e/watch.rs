@@ -29,7 +29,7 @@ impl<'home> Window<'home> {
     #[track_caller]
     fn tmux(&self, args: &[&str]) -> String {
         let mut command = self.home.program("tmux".as_ref(), ["-S", &self.socket, "-f", "/dev/null"]);
-        let output = command.args(args).env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8").output().expect("tmux");
+        let output = command.args(args).env("TERM", "xterm-256color").env("SHELL", "/bin/sh").output().expect("tmux");
         assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }

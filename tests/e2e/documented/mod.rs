@@ -38,21 +38,18 @@ fn blocks(path: &Path) -> Vec<Block> {
 fn play(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let mut shell = Shell::new();
-    let mut played = 0;
-    for block in blocks(&path) {
-        match &block.terms {
-            Terms::Everywhere => {}
-            Terms::NotPlayed => continue,
-            Terms::AsRoot if is_root(&format!("{name}:{}", block.line)) => {}
-            Terms::AsRoot => continue,
+    let mut blocks = blocks(&path);
+    blocks.retain(|block| block.terms != Terms::NotPlayed);
+    assert!(!blocks.is_empty(), "nothing of {name} is played");
+    for block in blocks {
+        if block.terms == Terms::AsRoot && !is_root(&format!("{name}:{}", block.line)) {
+            continue;
         }
         block.first.iter().for_each(|line| shell.prepare(line));
         for step in &block.steps {
             shell.play(step, name);
         }
-        played += 1;
     }
-    assert!(played > 0, "nothing of {name} is played");
 }
 
 /// One story for each document, so that they are told side by side, and a list of them.

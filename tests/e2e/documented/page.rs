@@ -95,6 +95,7 @@ fn is_command(text: &str) -> bool {
 /// What may differ from one time to the next, and what stands for it.
 static VARIABLE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let rules = [
+        (r"\basked by \S+ \(uid \d+", "asked by <user>"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(UTC|Z))?", "<time>"),
         (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "<time>"),
         (r"\b\d+(\.\d+)?(ms|s|m|h|d)( ?\d+(ms|s|m|h))*\b", "<span>"),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek};
 
-use nix::sys::wait::waitpid;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, User, geteuid};
 
 use super::{Finding, Verdict};
@@ -16,12 +16,17 @@ use crate::launch::report::{StepName, Word};
 use crate::launch::walls::Wall;
 use crate::launch::{LaunchSpec, NotSpawned, Report, options, spawn};
 
+/// How much is read of what a failed trial said, in bytes.
+const MOST_SAID: u64 = 1024;
+
 /// An option to be tried.
 struct Trial {
     topic: &'static str,
     name: &'static str,
     /// The launcher's flags that ask for it.
     flags: &'static [&'static str],
+    /// What is launched with them: something that does nothing, and that all hosts have.
+    command: &'static [&'static str],
     /// The step that tells by which mechanism it is held.
     step: StepName,
     /// What a success means where the step does not say it.
@@ -29,7 +34,8 @@ struct Trial {
 }
 
 const fn trial(topic: &'static str, name: &'static str, flags: &'static [&'static str], step: StepName) -> Trial {
-    Trial { topic, name, flags, step, means: None }
+    // This program says its version, and leaves.
+    Trial { topic, name, flags, command: &["/proc/self/exe", "--version"], step, means: None }
 }
 
 const fn means(trial: Trial, what: &'static str) -> Trial {
@@ -77,10 +83,14 @@ const TRIALS: &[Trial] = &[
         "a mount namespace",
     ),
     means(trial("sandbox", "sandbox.seccomp", &["--seccomp"], StepName::Seccomp), "a system call filter"),
-    means(
-        trial("sandbox", "sandbox.type = firejail", &["--sandbox=firejail"], StepName::Sandbox),
-        "firejail builds the walls",
-    ),
+    Trial {
+        topic: "sandbox",
+        name: "sandbox.type = firejail",
+        flags: &["--sandbox=firejail"],
+        command: &["/bin/sh", "-c", ":"], // firejail looks for the program itself, in its own /proc.
+        step: StepName::Sandbox,
+        means: Some("firejail builds the walls"),
+    },
 ];
 
 /// Tries everything.
@@ -120,14 +130,15 @@ impl Trial {
         let group = format!("--cgroup=daemonctl-doctor-{}", std::process::id());
         let spec = LaunchSpec {
             flags: flags.chain([group]).collect(),
-            // This program says its version, and leaves.
-            command: ["/proc/self/exe", "--version"].map(str::to_owned).into(),
+            command: self.command.iter().map(|word| (*word).to_owned()).collect(),
             environment: BTreeMap::new(),
             join: None,
         };
         match launch(&spec) {
-            Ok((warnings, None)) => Outcome::Ran(warnings),
-            Ok((_, Some(report))) | Err(NotSpawned::Refused(report)) => Outcome::Refused(report),
+            Ok(Launched { failure: Some(report), .. }) | Err(NotSpawned::Refused(report)) => Outcome::Refused(report),
+            // It did not run, or not as it should: firejail refuses by its own exit code.
+            Ok(launched) if launched.status != WaitStatus::Exited(launched.pid, 0) => Outcome::Untried(launched.said),
+            Ok(launched) => Outcome::Ran(launched.warnings),
             Err(NotSpawned::Io(error)) => Outcome::Untried(error.to_string()),
         }
     }
@@ -158,21 +169,37 @@ fn is_about_the_host(hint: &String) -> bool {
     !hint.starts_with("--force")
 }
 
-/// Launches a process, waits for its end, and returns what its launcher said.
-fn launch(spec: &LaunchSpec) -> Result<(Vec<String>, Option<Report>), NotSpawned> {
-    let null = || io::Result::Ok(OwnedFd::from(OpenOptions::new().write(true).open("/dev/null")?));
-    let gate = spawn(spec, null()?, null()?)?;
-    let (pid, mut warnings, join) = (gate.pid(), gate.warnings.clone(), gate.join.clone());
+/// What came of a launch.
+struct Launched {
+    pid: Pid,
+    /// What its launcher warned of, and why it failed.
+    warnings: Vec<String>,
+    failure: Option<Report>,
+    /// How the process ended, and the first line of its standard error.
+    status: WaitStatus,
+    said: String,
+}
+
+/// Launches a process and waits for its end.
+fn launch(spec: &LaunchSpec) -> Result<Launched, NotSpawned> {
+    let null = OpenOptions::new().write(true).open("/dev/null")?;
+    let mut errors = File::from(memfd_create(c"stderr", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from)?);
+    let gate = spawn(spec, null.into(), errors.try_clone()?.into())?;
+    let (pid, mut warnings, join) = (Pid::from_raw(gate.pid()), gate.warnings.clone(), gate.join.clone());
     let mut stream = gate.open()?;
     stream.set_nonblocking(false)?;
     let mut bytes = Vec::new();
     let read = stream.read_to_end(&mut bytes);
-    let _ = waitpid(Pid::from_raw(pid), None);
+    let status = waitpid(pid, None).map_err(io::Error::from)?;
     for group in join.iter().flat_map(|join| &join.groups) {
         let _ = group.remove(); // Empty by now; one that is left is in nobody's way.
     }
     read?;
     let (said, failure) = Word::decode(&bytes)?;
     warnings.extend(said);
-    Ok((warnings, failure))
+    errors.rewind()?;
+    let mut text = Vec::new();
+    errors.take(MOST_SAID).read_to_end(&mut text)?;
+    let said = String::from_utf8_lossy(&text).lines().next().unwrap_or("it said nothing").to_owned();
+    Ok(Launched { pid, warnings, failure, status, said })
 }

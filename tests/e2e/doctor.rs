@@ -37,6 +37,10 @@ fn what_it_says_is_what_a_launch_does() {
     let home = Home::new();
     let report = home.ctl(["doctor", "--json"]).ok();
     for (name, flags) in OPTIONS {
+        // For who is nobody already there is nothing to find out.
+        if name == "security.user" && !is_root("another account") {
+            continue;
+        }
         let launched = home.finish(home.program(&binary("daemonrun"), flags.iter().chain(&["true"])));
         let (verdict, detail) = verdict(&report, name);
         assert_eq!(verdict != "no", launched.status.success(), "{name}: {verdict}: {detail}");

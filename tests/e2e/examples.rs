@@ -6,10 +6,13 @@ use std::path::Path;
 
 use crate::support::{Home, SOON, example, free_port, wait_until};
 
-/// Puts a copy of an example into the world, so that its logs do not end up in the source tree.
+/// Puts a copy of an example into the world, so that what it writes does not end up in the source tree.
 fn copy(name: &str, home: &Home) {
     copy_tree(&example(name), &home.root().join(name));
 }
+
+/// What is there once somebody has tried an example in the source tree.
+const WRITTEN: [&str; 2] = ["logs", "state"];
 
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -17,7 +20,7 @@ fn copy_tree(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         match entry.file_type().unwrap() {
-            kind if kind.is_dir() && entry.file_name() == "logs" => {}
+            kind if kind.is_dir() && WRITTEN.iter().any(|name| entry.file_name() == *name) => {}
             kind if kind.is_dir() => copy_tree(&entry.path(), &target),
             _ => drop(fs::copy(entry.path(), target).unwrap()),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::values::SandboxType;
+use super::values::{Collector, Compress, SandboxType};
 use super::{Options, Problem};
 
 /// Options that ask for walls, which a sandbox must build.
@@ -104,6 +104,11 @@ pub(super) fn contradictions(options: &Options) -> Vec<(Problem, Vec<&'static st
             let message = format!("false would undo {key}, which needs it: leave it out");
             (Problem::new(message).about(no_new_privs), vec![no_new_privs, key])
         }));
+    }
+    let (collector, compress) = ("logging.collector", "logging.compress");
+    if options.logging.collector == Collector::Teelog && options.logging.compress != Compress::None {
+        let message = format!("teelog does not compress: set {collector} to builtin, or leave this out");
+        found.push((Problem::new(message).about(compress), vec![compress, collector]));
     }
     found
 }

@@ -11,8 +11,8 @@ use daemonctl_actors::value::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::values::{
-    Codes, Collector, CoreLimit, EnvMap, Level, Names, Paths, Restart, SandboxType, Signals, Size, Span, Umask, Words,
-    path_as_text,
+    Codes, Collector, Compress, CoreLimit, EnvMap, Level, Names, Paths, Restart, SandboxType, Signals, Size, Span,
+    Umask, Words, path_as_text,
 };
 
 /// `[daemon]`: what the app is called, and the process it begins as.
@@ -151,6 +151,9 @@ pub struct Logging {
     /// Keep at most this many rotated logs.
     #[arg(value_name = "N")]
     pub max_count: Option<u32>,
+    /// How rotated logs of output are stored: none (as they were written) or gzip.
+    #[arg(value_name = "HOW", default_value = "none")]
+    pub compress: Compress,
     /// Who writes and rotates the logs: auto (teelog when it is found, else built in), builtin or teelog.
     #[arg(value_name = "WHO", default_value = "auto")]
     pub collector: Collector,

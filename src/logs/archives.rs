@@ -83,6 +83,16 @@ pub struct Archive {
     pub path: PathBuf,
 }
 
+impl Archive {
+    /// What it is called, or was before it was packed. Its index is still called so.
+    pub fn unpacked(&self) -> PathBuf {
+        match self.form {
+            Form::Plain => self.path.clone(),
+            Form::Gzip | Form::Zstd => self.path.with_extension(""),
+        }
+    }
+}
+
 /// The archive of `log` with this stamp, as it is written.
 pub fn path(log: &Path, stamp: Stamp) -> PathBuf {
     with_suffix(log, &stamp.suffix())
@@ -161,7 +171,9 @@ impl Keep {
     /// Those that have to go, oldest first; `now` is in seconds since the epoch.
     pub fn excess(self, archives: &[Archive], now: u64) -> &[Archive] {
         let count = self.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
-        let too_many = archives.len().saturating_sub(count);
+        // The same archive twice, plain and packed, is one.
+        let same = archives.chunk_by(|one, next| one.stamp == next.stamp).rev().take(count);
+        let too_many = archives.len() - same.map(<[Archive]>::len).sum::<usize>();
         let too_old = archives.iter().take_while(|archive| self.expiry(archive).is_some_and(|at| at <= now)).count();
         &archives[..too_many.max(too_old)]
     }
@@ -286,5 +298,10 @@ mod tests {
         assert_eq!(keep(None, Some(100)).next_expiry(&archives, 170), Some(0));
         assert_eq!(keep(Some(1), None).next_expiry(&archives, 70), None);
         assert_eq!(keep(None, Some(100)).next_expiry(&[], 70), None);
+        // One is just being packed.
+        let twice = Archive { form: Form::Gzip, path: "a.20.gz".into(), ..archives[1].clone() };
+        let archives = [&archives[..2], &[twice], &archives[2..]].concat();
+        let gone = |count| keep(Some(count), None).excess(&archives, 0).len();
+        assert_eq!([gone(4), gone(3), gone(2)], [0, 1, 3]);
     }
 }

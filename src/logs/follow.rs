@@ -17,7 +17,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::archives::{self, Archive, Form, Stamp};
+use super::archives::{self, Archive, Stamp};
 use super::read::tail_offset;
 use super::real;
 use super::whole::{self, Body, Log, identity, open_archive};
@@ -138,7 +138,7 @@ impl Tail {
         let skipped = match newer.iter().position(|archive| identity(&archive.path) == ours) {
             Some(at) => at + 1,
             // The first to be made was ours; packed, it is another file.
-            None => usize::from(newer.first().is_some_and(|first| first.form != Form::Plain)),
+            None => usize::from(newer.first().is_some_and(|first| body.is_packed_in(first))),
         };
         newer.drain(..skipped);
         Ok(newer)

@@ -1,7 +1,7 @@
 //! Where output and events go, and reading them back.
 //!
 //! Writing: [`tap`] moves output from a pipe to a file, [`events`] writes the event log, in the words of [`happening`],
-//! [`rotate`] makes archives of either and removes them; [`terminal`] shows output where `run` was typed, [`syslog`] sends
+//! [`rotate`] makes archives of either and removes them, [`pack`] compresses them; [`terminal`] shows output where `run` was typed, [`syslog`] sends
 //! it to the system log: each a [`mirror`] of a stream.
 //!
 //! Reading: the files hold exactly what the app wrote, so everything shown around a line is added here. [`whole`] is a
@@ -21,6 +21,7 @@ pub mod level;
 pub mod merge;
 pub mod mirror;
 pub mod moment;
+pub mod pack;
 pub mod read;
 pub mod rotate;
 pub mod scan;

@@ -26,6 +26,9 @@ pub struct Rules {
     pub max_age: Option<Duration>,
     /// The greatest number of archives.
     pub max_count: Option<u64>,
+    /// Whether archives are packed.
+    #[serde(default)]
+    pub compress: bool,
 }
 
 impl Rules {
@@ -92,18 +95,22 @@ pub fn reunite(log: &Path, inode: u64) -> io::Result<()> {
 pub struct Excess {
     /// The files, in this order: an index before its archive, since an index alone would be left for ever.
     pub files: Vec<PathBuf>,
-    /// After how long the next archive will have to go.
+    /// The archives that stay, oldest first.
+    pub kept: Vec<Archive>,
+    /// After how long the next of them will have to go.
     pub next: Option<Duration>,
 }
 
 /// Finds the archives of a log that are not to be kept.
 pub fn excess(log: &Path, rules: &Rules) -> io::Result<Excess> {
-    let found = archives::list(log)?;
+    let mut found = archives::list(log)?;
     let keep = rules.keep();
-    let excess = keep.excess(&found.all, now());
-    let mut files: Vec<PathBuf> = excess.iter().flat_map(files_of).collect();
+    let excess = keep.excess(&found.all, now()).len();
+    let kept = found.all.split_off(excess);
+    let mut files: Vec<PathBuf> = found.all.iter().flat_map(files_of).collect();
     files.extend(found.orphans);
-    Ok(Excess { files, next: keep.next_expiry(&found.all[excess.len()..], now()).map(Duration::from_secs) })
+    let next = keep.next_expiry(&kept, now()).map(Duration::from_secs);
+    Ok(Excess { files, kept, next })
 }
 
 /// Removes files. It can take long: pages that are on their way to the disk are waited for.
@@ -118,7 +125,7 @@ pub fn sacrifice(log: &Path) -> io::Result<bool> {
 }
 
 fn files_of(archive: &Archive) -> [PathBuf; 2] {
-    [times::beside(&archive.path), archive.path.clone()]
+    [times::beside(&archive.unpacked()), archive.path.clone()]
 }
 
 /// What somebody else has removed is removed.

@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::archives::{self, Archive, Form, Stamp};
+use super::pack;
 use super::read::tail_offset;
 use super::real;
 use super::stamps::Stamps;
@@ -323,6 +324,15 @@ impl Body {
     /// Which file it is, whatever its name.
     pub fn identity(&self) -> io::Result<(u64, u64)> {
         self.file.metadata().map(|meta| (meta.dev(), meta.ino()))
+    }
+
+    /// Whether an archive is this file, packed. Of one that is not packed by gzip, nobody knows.
+    pub fn is_packed_in(&self, archive: &Archive) -> bool {
+        match archive.form {
+            Form::Plain => false,
+            Form::Gzip => pack::holds(&archive.path, &self.file, self.length).unwrap_or(false),
+            Form::Zstd => true,
+        }
     }
 
     /// How long it was when that was last looked at.

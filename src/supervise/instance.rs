@@ -19,7 +19,7 @@ use super::runtime::RootDir;
 use super::snapshot::Snapshot;
 use crate::app::{App, AppError, Fingerprint, Root, Script};
 use crate::cgroup::Group;
-use crate::config::values::{Level, Restart, SandboxType, Size};
+use crate::config::values::{Compress, Level, Restart, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::control::status::SandboxStatus;
 use crate::launch::limits::{self, Held};
@@ -247,6 +247,7 @@ impl Instance {
                 max_size: options.logging.max_size.map(|size| size.0),
                 max_age: options.logging.max_age.map(|age| age.0),
                 max_count: options.logging.max_count.map(u64::from),
+                compress: options.logging.compress == Compress::Gzip,
             },
             teelog: None,
             writer: None,

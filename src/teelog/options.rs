@@ -132,6 +132,7 @@ pub fn parse(args: Vec<OsString>, variable: impl Fn(&str) -> Option<OsString>) -
         max_size: value(&SIZE, &found, &variable, size, &mut mistakes),
         max_age: value(&AGE, &found, &variable, read::<Span>, &mut mistakes).map(|Span(age)| age),
         max_count: value(&COUNT, &found, &variable, count, &mut mistakes),
+        compress: false,
     };
     let mut log = |id| {
         let path = found.remove_one::<PathBuf>(id)?;
@@ -194,8 +195,12 @@ mod tests {
 
     #[test]
     fn options_are_read_in_every_spelling_and_before_and_behind_the_logs() {
-        let rules =
-            Rules { max_size: Some(10 << 20), max_age: Some(Duration::from_secs(7 * 86_400)), max_count: Some(3) };
+        let rules = Rules {
+            max_size: Some(10 << 20),
+            max_age: Some(Duration::from_secs(7 * 86_400)),
+            max_count: Some(3),
+            compress: false,
+        };
         for line in [
             "-s 10M -a 7d -c 3 /o",
             "-s10Mb -a7d -c3 /o",
@@ -215,7 +220,7 @@ mod tests {
     fn a_variable_is_a_default_and_an_empty_one_is_none() {
         let variables = [("TEELOG_MAX_SIZE", "500K"), ("TEELOG_MAX_AGE", ""), ("TEELOG_MAX_COUNT", "5")];
         let rules = parsed("-c 7 /o", &variables).unwrap().rules;
-        assert_eq!(rules, Rules { max_size: Some(500 << 10), max_age: None, max_count: Some(7) });
+        assert_eq!(rules, Rules { max_size: Some(500 << 10), max_age: None, max_count: Some(7), compress: false });
         // What the command line says instead is not looked at.
         assert!(parsed("-c 7 /o", &[("TEELOG_MAX_COUNT", "many")]).is_ok());
     }

@@ -409,6 +409,14 @@ fn what_is_not_known_or_cannot_be_meant_together_is_told_with_its_place() {
 }
 
 #[test]
+fn nothing_is_compressed_by_who_cannot() {
+    let home = Home::new().config("[logging]\ncollector = \"teelog\"\ncompress = \"gzip\"\n");
+    insta::assert_snapshot!(home.wrong());
+    let home = Home::new().config("[logging]\ncompress = \"zstd\"\n");
+    insta::assert_snapshot!(home.wrong());
+}
+
+#[test]
 fn a_backoff_that_cannot_grow_is_a_warning() {
     let home = Home::new().config("[process]\nrestart_delay = \"10m\"\n");
     insta::assert_snapshot!(Problems(home.resolve().unwrap().warnings));

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::values::{
-    Codes, Collector, CoreLimit, EnvMap, Level, Names, Paths, Restart, SandboxType, Signals, Size, Span, Umask, Words,
-    shown,
+    Codes, Collector, Compress, CoreLimit, EnvMap, Level, Names, Paths, Restart, SandboxType, Signals, Size, Span,
+    Umask, Words, shown,
 };
 
 /// Which TOML values an option takes. A list takes a text as well: its text form.
@@ -104,7 +104,7 @@ const fn plain<T: 'static>() -> Kind {
 }
 
 /// Every type a field of a section may have.
-static KINDS: [Kind; 20] = [
+static KINDS: [Kind; 21] = [
     Kind {
         id: TypeId::of::<bool>,
         shape: Shape::Boolean,
@@ -118,6 +118,7 @@ static KINDS: [Kind; 20] = [
     number::<u64>(),
     plain::<String>(),
     plain::<PathBuf>(),
+    kind::<Compress>(Shape::Text, "\"none\" or \"gzip\"", Form::Words(Compress::WORDS)),
     kind::<Collector>(Shape::Text, "\"auto\", \"builtin\" or \"teelog\"", Form::Words(Collector::WORDS)),
     kind::<Level>(Shape::Text, "\"debug\", \"info\", \"warn\" or \"error\"", Form::Words(Level::WORDS)),
     kind::<Restart>(

@@ -49,6 +49,7 @@ const SPECIFIED: &str = "
     logging.max_size:
     logging.max_age:
     logging.max_count:
+    logging.compress:
     logging.collector:
     pidfile.enabled:
     pidfile.path: --pidfile

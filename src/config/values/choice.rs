@@ -66,6 +66,18 @@ choice! {
 }
 
 choice! {
+    /// How archives of logs are stored.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Compress ("a way to compress", "use none or gzip") {
+        /// As they were written.
+        #[default]
+        None = "none",
+        /// By gzip (RFC 1952).
+        Gzip = "gzip" | "gz",
+    }
+}
+
+choice! {
     /// How much an event matters.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Level ("a log level", "use debug, info, warn or error") {

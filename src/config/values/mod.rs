@@ -23,7 +23,7 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-pub use choice::{Collector, Level, Restart, SandboxType};
+pub use choice::{Collector, Compress, Level, Restart, SandboxType};
 pub(super) use list::in_quotes;
 pub use list::{Codes, EnvMap, Names, Paths, Signals, Words};
 pub use quantity::{CoreLimit, Size, Span, Umask};

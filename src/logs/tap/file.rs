@@ -4,20 +4,17 @@ use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use daemonctl_actors::rotation::Limit;
 
 use super::is_full;
+use super::upkeep::Upkeep;
 use crate::logs::rotate::{self, Rules};
 use crate::logs::{open_through_own_links, real, times};
 
 /// How long a rotation that failed is not tried again.
 const SULK: Duration = Duration::from_secs(1);
-
-/// The longest sleep until an archive is too old: the clock may be set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Makes sure that a log file can be written.
 pub fn prepare(path: &Path) -> io::Result<()> {
@@ -131,10 +128,7 @@ pub(crate) struct LogFile {
     opened: Option<Opened>,
     size: u64,
     times: Times,
-    /// When an archive will be too old.
-    expiry: Option<Instant>,
-    /// Removes what is too old or too much.
-    sweeper: Option<JoinHandle<()>>,
+    upkeep: Upkeep,
     /// Until when a rotation is not tried again.
     sulks: Option<Instant>,
     complained: bool,
@@ -159,8 +153,7 @@ impl LogFile {
             opened: None,
             size: 0,
             times: Times::Closed,
-            expiry: None,
-            sweeper: None,
+            upkeep: Upkeep::default(),
             sulks: None,
             complained: false,
         };
@@ -334,14 +327,14 @@ impl LogFile {
         removed.unwrap_or(false)
     }
 
-    /// After how long an archive will be too old.
+    /// After how long there may be something to do for its archives.
     pub(crate) fn chore(&self) -> Option<Duration> {
-        self.expiry.map(|at| at.saturating_duration_since(Instant::now()))
+        self.upkeep.chore()
     }
 
-    /// Removes archives that are too old by now.
+    /// Does it.
     pub(crate) fn tidy(&mut self) {
-        if self.expiry.is_some_and(|at| at <= Instant::now()) {
+        if self.chore().is_some_and(|after| after.is_zero()) {
             self.prune();
         }
     }
@@ -349,47 +342,16 @@ impl LogFile {
     /// Waits until the archives that have to go are gone: for a process that is about to end, and would take the
     /// thread that removes them with it.
     pub(crate) fn finish(&mut self) {
-        for last_look in [true, false] {
-            if let Some(sweeper) = self.sweeper.take() {
-                let _ = sweeper.join();
-            }
-            if last_look {
-                self.prune();
-            }
-        }
+        self.upkeep.wait();
+        self.prune();
+        self.upkeep.wait();
     }
 
     fn prune(&mut self) {
-        self.expiry = None;
-        if !self.rules.prunes() {
-            return;
-        }
-        let real = self.opened.as_ref().map_or_else(|| real(&self.path), |opened| opened.real.clone());
-        match rotate::excess(&real, &self.rules) {
-            Ok(excess) => {
-                let busy = self.sweeper.as_ref().is_some_and(|sweeper| !sweeper.is_finished());
-                let next = if busy { Some(SULK) } else { excess.next };
-                let sleep = next.map(|after| after.clamp(Duration::from_millis(100), LONGEST_SLEEP));
-                self.expiry = sleep.map(|after| Instant::now() + after);
-                if !busy && !excess.files.is_empty() {
-                    self.sweep(excess.files);
-                }
-            }
-            Err(error) => tracing::warn!(path = %self.path.display(), %error, "cannot list archives"),
-        }
-    }
-
-    /// Removes files on a thread that lives no longer than that takes: nobody's output has to wait for it.
-    fn sweep(&mut self, files: Vec<PathBuf>) {
-        let remove = move || {
-            if let Err(error) = rotate::remove(&files) {
-                tracing::warn!(first = %files[0].display(), %error, "cannot remove old archives");
-            }
+        let (real, id) = match &self.opened {
+            Some(opened) => (opened.real.clone(), Some(opened.id)),
+            None => (real(&self.path), None),
         };
-        match std::thread::Builder::new().name("archives".to_owned()).spawn(remove) {
-            Ok(sweeper) => self.sweeper = Some(sweeper),
-            // Tried again with the next rotation.
-            Err(error) => tracing::warn!(path = %self.path.display(), %error, "cannot remove old archives"),
-        }
+        self.upkeep.look(&real, &self.rules, id);
     }
 }

@@ -9,12 +9,14 @@
 //!
 //! [`relay`] is for output that another program writes to files.
 //!
-//! `file` is the log with its rotations and its index, `shared` what all taps have in common, `pipe` the size of pipes.
+//! `file` is the log with its rotations and its index, `shared` what all taps have in common, `upkeep` what
+//! becomes of its archives, `pipe` the size of pipes.
 
 mod file;
 mod pipe;
 pub mod relay;
 mod shared;
+mod upkeep;
 
 use std::cell::RefCell;
 use std::future::Future;

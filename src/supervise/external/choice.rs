@@ -44,6 +44,7 @@ pub fn choose(
 ) -> Result<(Option<Teelog>, Option<String>), String> {
     let (auto, found) = match collector {
         Collector::Builtin => return Ok((None, None)),
+        Collector::Auto if rules.compress => return Ok((None, None)), // No teelog compresses.
         Collector::Auto => (true, find(place, true)),
         Collector::Teelog => (false, find(place, false)),
     };
@@ -175,6 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_compressed_is_written_here() {
+        let home = tempfile::tempdir().unwrap();
+        install(home.path(), 0o755);
+        let path = home.path().to_string_lossy();
+        let uid = nix::unistd::geteuid().as_raw();
+        let place = Place { path: Some(&path), own: Path::new("/bin/sh"), uid };
+        let files = (Path::new("/l/web.log"), Path::new("/l/web.err"));
+        let rules = |compress| Rules { compress, ..Rules::default() };
+        assert_eq!(choose(Collector::Auto, place, &rules(true), files), Ok((None, None)));
+        assert!(choose(Collector::Auto, place, &rules(false), files).unwrap().0.is_some());
+    }
+
+    #[test]
     fn what_others_may_change_is_not_run() {
         let home = tempfile::tempdir().unwrap();
         let bin = home.path().join("bin");
@@ -207,7 +221,7 @@ mod tests {
 
     #[test]
     fn it_is_told_the_limits_in_its_own_units() {
-        let rules = |size, age, count| Rules { max_size: size, max_age: age, max_count: count };
+        let rules = |size, age, count| Rules { max_size: size, max_age: age, max_count: count, compress: false };
         let told = |rules| arguments(&rules, Path::new("/l/o"), Path::new("/l/e")).join(" ");
         assert_eq!(told(rules(None, None, None)), "/l/o /l/e --");
         let day = Some(Duration::from_secs(86_400));

@@ -278,6 +278,9 @@ impl Home {
         let apps = fs::read_dir(self.root()).into_iter().flatten().filter_map(Result::ok).take(20);
         for file in apps.flat_map(|app| fs::read_dir(app.path().join("logs")).into_iter().flatten()) {
             let path = file.map(|file| file.path()).unwrap_or_default();
+            if path.extension().is_some_and(|kind| kind == "times" || kind == "gz") {
+                continue;
+            }
             let content = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
             if !content.is_empty() {
                 text += &format!("---- {}\n{}\n", path.display(), tail(&content));

@@ -1,0 +1,126 @@
+//! What becomes of a log's archives: they are removed when they are too old or too many, and packed where that is asked
+//! for. Both happen on threads that live no longer than the work takes: nobody's output has to wait for it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::logs::archives::{Archive, Form};
+use crate::logs::pack;
+use crate::logs::rotate::{self, Rules};
+use crate::logs::whole::identity;
+
+/// How soon is looked again where something could not be done yet.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The longest sleep until an archive is too old: the clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// How long ago, in seconds, an archive must have been made to be packed: whoever wrote to it, or was about to read it,
+/// is done with it by then.
+const SETTLED: i64 = 1;
+
+/// The archives of one log.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    /// When is looked again.
+    again: Option<Instant>,
+    /// Removes.
+    sweeper: Option<JoinHandle<()>>,
+    /// Packs.
+    packer: Option<JoinHandle<()>>,
+    /// Whether it has been told that something cannot be packed.
+    complained: Arc<AtomicBool>,
+}
+
+impl Upkeep {
+    /// Looks what there is to do, and has it done; `log` is without links, `open` is the file that is written to, whatever
+    /// its name.
+    pub(super) fn look(&mut self, log: &Path, rules: &Rules, open: Option<(u64, u64)>) {
+        self.again = None;
+        if !rules.prunes() && !rules.compress {
+            return;
+        }
+        let excess = match rotate::excess(log, rules) {
+            Ok(excess) => excess,
+            Err(error) => return tracing::warn!(path = %log.display(), %error, "cannot list archives"),
+        };
+        let mut next = excess.next;
+        let mut soon = |is_so: bool| next = if is_so { Some(SOON) } else { next };
+        if is_busy(self.sweeper.as_ref()) {
+            soon(true);
+        } else if !excess.files.is_empty() {
+            self.sweeper = spawn(log, move || sweep(&excess.files));
+        }
+        if rules.compress {
+            let (ready, waits) = to_be_packed(excess.kept, open, now());
+            let busy = is_busy(self.packer.as_ref());
+            soon(waits || busy && !ready.is_empty());
+            if !busy && !ready.is_empty() {
+                let complained = Arc::clone(&self.complained);
+                self.packer = spawn(log, move || pack_all(&ready, &complained));
+            }
+        }
+        let sleep = next.map(|after| after.clamp(Duration::from_millis(100), LONGEST_SLEEP));
+        self.again = sleep.map(|after| Instant::now() + after);
+    }
+
+    /// In how long there may be something to do.
+    pub(super) fn chore(&self) -> Option<Duration> {
+        self.again.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits until what was to go is gone.
+    pub(super) fn wait(&mut self) {
+        if let Some(sweeper) = self.sweeper.take() {
+            let _ = sweeper.join();
+        }
+    }
+}
+
+fn is_busy(thread: Option<&JoinHandle<()>>) -> bool {
+    thread.is_some_and(|thread| !thread.is_finished())
+}
+
+fn spawn(log: &Path, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    let spawned = std::thread::Builder::new().name("archives".to_owned()).spawn(work);
+    // Tried again with the next rotation.
+    spawned.inspect_err(|error| tracing::warn!(path = %log.display(), %error, "cannot care for archives")).ok()
+}
+
+fn sweep(files: &[PathBuf]) {
+    if let Err(error) = rotate::remove(files) {
+        tracing::warn!(first = %files[0].display(), %error, "cannot remove old archives");
+    }
+}
+
+/// Those that can be packed, the newest first, since they stay the longest; and whether others will be soon. `now` is in
+/// seconds since the epoch.
+fn to_be_packed(archives: Vec<Archive>, open: Option<(u64, u64)>, now: i64) -> (Vec<PathBuf>, bool) {
+    let plain = archives.into_iter().rev().filter(|archive| archive.form == Form::Plain);
+    let closed = plain.filter(|archive| open.is_none() || identity(&archive.path) != open);
+    let (ready, young): (Vec<_>, Vec<_>) = closed.map(|archive| archive.path).partition(|path| {
+        // A rename counts as a change. One that is to come is of a clock that was set back.
+        path.symlink_metadata().is_ok_and(|meta| now.abs_diff(meta.ctime()) > SETTLED.unsigned_abs())
+    });
+    (ready, !young.is_empty())
+}
+
+fn pack_all(archives: &[PathBuf], complained: &AtomicBool) {
+    // Whatever else this machine has to do comes first. Linux keeps the nice value for each thread by itself.
+    let _ = rustix::process::setpriority_process(None, 19);
+    for archive in archives {
+        match pack::pack(archive) {
+            Ok(_) => complained.store(false, Ordering::Relaxed),
+            Err(error) if complained.swap(true, Ordering::Relaxed) => tracing::debug!(%error, "still cannot pack"),
+            Err(error) => tracing::warn!(archive = %archive.display(), %error, "cannot compress an archive"),
+        }
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
+}

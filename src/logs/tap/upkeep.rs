@@ -55,11 +55,12 @@ impl Upkeep {
         } else if !excess.files.is_empty() {
             self.sweeper = spawn(log, move || sweep(&excess.files));
         }
-        if rules.compress {
+        if rules.compress && is_busy(self.packer.as_ref()) {
+            soon(true);
+        } else if rules.compress {
             let (ready, waits) = to_be_packed(excess.kept, open, now());
-            let busy = is_busy(self.packer.as_ref());
-            soon(waits || busy && !ready.is_empty());
-            if !busy && !ready.is_empty() {
+            soon(waits);
+            if !ready.is_empty() {
                 let complained = Arc::clone(&self.complained);
                 self.packer = spawn(log, move || pack_all(&ready, &complained));
             }
@@ -123,4 +124,31 @@ fn pack_all(archives: &[PathBuf], complained: &AtomicBool) {
 
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::archives;
+
+    #[test]
+    fn what_is_open_or_has_just_been_made_is_not_packed() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("web.log");
+        let at = |second: u32| home.path().join(format!("web.log.2026-01-31-1200{second:02}"));
+        for second in 1..4 {
+            std::fs::write(at(second), "").unwrap();
+        }
+        std::fs::write(home.path().join("web.log.2026-01-31-120004.gz"), "").unwrap();
+        let ready =
+            |open: Option<&Path>, now| to_be_packed(archives::list(&log).unwrap().all, open.and_then(identity), now);
+        let (nothing, all) = (Vec::new(), [3, 2, 1].map(at).to_vec());
+        assert_eq!(ready(None, now()), (nothing.clone(), true), "they wait");
+        assert_eq!(ready(None, now() + 10), (all.clone(), false));
+        assert_eq!(ready(None, now() - 10), (all, false), "the clock was set back");
+        assert_eq!(ready(Some(&at(2)), now() + 10), ([3, 1].map(at).to_vec(), false));
+        std::fs::remove_file(at(1)).unwrap();
+        std::fs::remove_file(at(3)).unwrap();
+        assert_eq!(ready(Some(&at(2)), now()), (nothing, false), "nobody waits for what is open");
+    }
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::error::CliError;
 use super::page::{Line, Page};
 use crate::config::values::Level;
+use crate::logs::body::LONGEST_LINE;
 use crate::logs::filter::Filter;
 use crate::logs::follow::{Tail, Watch, Woken};
 use crate::logs::level;
 use crate::logs::stamps::Stamps;
-use crate::logs::whole::LONGEST_LINE;
 
 /// Lines of several logs that are held to be put in order, in bytes.
 const HELD: usize = 8 << 20;

@@ -44,6 +44,7 @@ mod options;
 mod reload;
 mod restart;
 mod run;
+mod runs;
 mod start;
 mod start_all;
 mod status;

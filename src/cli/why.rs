@@ -10,8 +10,9 @@ use daemonctl_actors::value::AppName;
 use jiff::Zoned;
 
 use super::Verb;
-use super::account::{self, Changes, Facts, Run, Said, account};
+use super::account::{Changes, Facts, Said, account};
 use super::error::CliError;
+use super::runs::{self, Run};
 use super::session::{Session, never_started};
 use super::viewer::files;
 use crate::control::status::{AppStatus, State};
@@ -72,8 +73,8 @@ Examples:
         let dir = session.root()?.path().join(name.as_str());
         let files = files(&dir, &name, Some(&status).filter(|_| was_known));
         let reading = |source| CliError::Io { doing: format!("read the logs of {name}"), source };
-        let events = account::events(&last_lines(&files.events, EVENTS).map_err(reading)?);
-        let runs = account::runs(&events);
+        let events = runs::events(&last_lines(&files.events, EVENTS).map_err(reading)?);
+        let runs = runs::runs(&events);
         // A launch that failed has written nothing.
         let lines = match runs.last().filter(|run| run.failed() && run.end.is_ok()) {
             Some(run) => said(&files, run).map_err(reading)?,

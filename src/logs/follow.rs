@@ -18,9 +18,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::archives::{self, Archive, Stamp};
+use super::body::{self, Body, identity};
 use super::read::tail_offset;
 use super::real;
-use super::whole::{self, Body, Log, identity, open_archive};
+use super::whole::{Log, open_archive};
 
 /// One log that is read as it grows.
 #[derive(Debug)]
@@ -200,7 +201,7 @@ fn drain<E: From<io::Error>>(
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match whole::open(path) {
+    match body::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

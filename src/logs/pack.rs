@@ -18,7 +18,7 @@ use flate2::{Compression, Crc, GzBuilder};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::whole;
+use super::body;
 
 /// How much is read at once.
 const BLOCK: usize = 128 << 10;
@@ -86,7 +86,7 @@ pub fn pack(archive: &Path) -> io::Result<Packed> {
 /// Whether a packed file is this one, which has so many bytes. gzip ends with checksum and length, modulo 2^32, of what it
 /// holds (RFC 1952, 2.3.1).
 pub fn holds(packed: &Path, plain: &File, length: u64) -> io::Result<bool> {
-    let (packed, mut told) = (whole::open(packed)?, [0; 8]);
+    let (packed, mut told) = (body::open(packed)?, [0; 8]);
     packed.read_exact_at(&mut told, packed.metadata()?.len().saturating_sub(8))?;
     let (checksum, size) = told.split_at(4);
     if size != (length as u32).to_le_bytes() {

@@ -230,10 +230,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::logs::body::BLOCK;
     use crate::logs::filter::Pattern;
     use crate::logs::stamps::Stamps;
     use crate::logs::times::Writer;
-    use crate::logs::whole::BLOCK;
 
     fn log(path: &Path) -> Log {
         Log::open(path, Stamps::at("2026-02-01T12:00:00Z[UTC]".parse().unwrap())).unwrap()

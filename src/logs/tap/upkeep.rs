@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::logs::archives::{Archive, Form};
+use crate::logs::body::identity;
 use crate::logs::pack;
 use crate::logs::rotate::{self, Rules};
-use crate::logs::whole::identity;
 
 /// How soon is looked again where something could not be done yet.
 const SOON: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    AppDir, Home, SOON, archives, assert_no_line_lost, everything, is_root, kill, process, wait_until,
+    AppDir, Foreground, Home, SOON, archives, assert_no_line_lost, everything, is_root, kill, process, wait_until,
 };
 
 pub(super) fn log_of(app: &AppDir<'_>, name: &str) -> PathBuf {
@@ -27,26 +27,36 @@ pub(super) fn assert_cut_well(log: &Path, limit: u64) {
     }
 }
 
-#[test]
-fn a_million_lines_survive_200_rotations_20_crashes_and_those_who_watch() {
-    let home = Home::new();
-    let app = home.app("web");
-    // A hundred bursts, so that the crashes hit the middle of it.
-    app.run_script(
+/// An app that, once it finds the file `go`, prints numbered lines in bursts with a pause in seconds between, and then makes the file `done`.
+fn numbered(bursts: u32, lines: u32, pause: f32) -> String {
+    format!(
         "echo 000000000; while ! test -e go; do sleep 0.02; done\n\
-         i=0; while [ $i -lt 100 ]; do\n\
-         seq -f %09.0f $((i * 10000 + 1)) $((i * 10000 + 10000)); sleep 0.04; i=$((i + 1)); done\n\
-         touch done; exec sleep 1000",
-    );
-    app.conf("logging.max_size = 50000");
+         i=0; while [ $i -lt {bursts} ]; do\n\
+         seq -f %09.0f $((i * {lines} + 1)) $((i * {lines} + {lines})); sleep {pause}; i=$((i + 1)); done\n\
+         touch done; exec sleep 1000"
+    )
+}
+
+/// The app with two who follow it, one of whom is stuck after the first line; it may go.
+fn watched(home: &Home, app: &AppDir<'_>) -> (Foreground, Foreground) {
     home.ctl(["start", "web"]).ok();
-    let follower = home.spawn(["logs", "-f", "--stdout", "web"]);
-    let stuck = home.spawn(["logs", "-f", "--stdout", "web"]);
+    let [follower, stuck] = [(); 2].map(|()| home.spawn(["logs", "-f", "--stdout", "web"]));
     for watcher in [&follower, &stuck] {
         watcher.wait_for_output("000000000\n");
     }
     stuck.signal(Signal::SIGSTOP);
     app.file("go", "");
+    (follower, stuck)
+}
+
+#[test]
+fn a_million_lines_survive_200_rotations_20_crashes_and_those_who_watch() {
+    let home = Home::new();
+    let app = home.app("web");
+    // A hundred bursts, so that the crashes hit the middle of it.
+    app.run_script(&numbered(100, 10_000, 0.04));
+    app.conf("logging.max_size = 50000");
+    let (follower, stuck) = watched(&home, &app);
     for _ in 0..20 {
         let (supervisor, _) = home.pair("web");
         let log = log_of(&app, "web");
@@ -153,21 +163,9 @@ fn a_rotation_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
 fn archives_are_compressed_beneath_those_who_write_and_those_who_read() {
     let home = Home::new();
     let app = home.app("web");
-    app.run_script(
-        "echo 000000000; while ! test -e go; do sleep 0.02; done\n\
-         i=0; while [ $i -lt 40 ]; do\n\
-         seq -f %09.0f $((i * 5000 + 1)) $((i * 5000 + 5000)); sleep 0.1; i=$((i + 1)); done\n\
-         touch done; exec sleep 1000",
-    );
+    app.run_script(&numbered(40, 5_000, 0.1));
     app.conf("[logging]\nmax_size = 50000\nmax_count = 30\ncompress = 'gzip'");
-    home.ctl(["start", "web"]).ok();
-    let follower = home.spawn(["logs", "-f", "--stdout", "web"]);
-    let stuck = home.spawn(["logs", "-f", "--stdout", "web"]);
-    for watcher in [&follower, &stuck] {
-        watcher.wait_for_output("000000000\n");
-    }
-    stuck.signal(Signal::SIGSTOP);
-    app.file("go", "");
+    let (follower, stuck) = watched(&home, &app);
     for _ in 0..3 {
         let (supervisor, _) = home.pair("web");
         let before = packed(&app).len();

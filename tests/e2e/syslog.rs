@@ -3,6 +3,7 @@
 //! Each story has a /dev of its own, in a mount namespace, in which /dev/log leads to a socket of the story: whatever
 //! daemon this machine has hears nothing of it.
 
+use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,10 +59,17 @@ impl Daemon {
     fn heard(&self) -> Vec<String> {
         let mut buffer = vec![0; 70_000];
         let mut heard = Vec::new();
-        while let Ok(length) = self.socket.recv(&mut buffer) {
+        // None is empty; at the end of what was shut down, recv gives 0.
+        while let Ok(length @ 1..) = self.socket.recv(&mut buffer) {
             heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
         }
         heard
+    }
+
+    /// It goes in order: nothing more comes in, and what had come is heard.
+    fn leaves(self) -> Vec<String> {
+        self.socket.shutdown(Shutdown::Read).unwrap();
+        self.heard()
     }
 
     /// Everything up to the first message with this text.
@@ -145,8 +153,7 @@ fn a_daemon_that_is_restarted_misses_nothing() {
     app.wait_for_output("line 50\n");
     let daemon = Daemon::at(&home);
     let mut heard = daemon.hears(": line 100");
-    heard.extend(daemon.heard());
-    drop(daemon);
+    heard.extend(daemon.leaves());
     app.wait_for_output("line 200\n");
     let daemon = Daemon::at(&home);
     heard.extend(daemon.hears(": line 250"));

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -23,6 +23,20 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Where programs are looked for: what Debian has comes first, then what the caller added.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Undoes that SIGHUP, SIGINT or SIGQUIT is ignored, as in all that `nohup` or a script's `&` starts: commands would
+/// ignore it as well (signal(7): what is ignored stays ignored over execve, what has a handler is reset). The tests
+/// themselves still go on when it comes.
+static HEARING: LazyLock<()> = LazyLock::new(|| {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a line SigIgn");
+    let ignored = u64::from_str_radix(mask.trim(), 16).expect("a mask of signals");
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT].map(|signal| signal as i32) {
+        if ignored & 1 << (signal - 1) != 0 {
+            signal_hook::flag::register(signal, Arc::default()).expect("a handler");
+        }
+    }
+});
 
 /// The binary under test with this name.
 pub(crate) fn binary(name: &str) -> PathBuf {
@@ -124,6 +138,7 @@ impl Home {
     /// Any program, with the environment of this world.
     pub(crate) fn program<A: AsRef<OsStr>>(&self, program: &Path, args: impl IntoIterator<Item = A>) -> Command {
         let inherited = std::env::var("PATH").unwrap_or_default();
+        LazyLock::force(&HEARING);
         let mut command = Command::new(program);
         command
             .args(args)

@@ -3,27 +3,24 @@
 //! Which lines are shown is decided before the first one is: for each log where to begin and where to end, by time and
 //! by number, without reading what lies between. Then the logs are read as one, and followed if that is asked for.
 
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Zoned;
 
 use super::Verb;
+use super::chosen::{Chosen, Part, Past, reading, show};
 use super::error::CliError;
-use super::live::{Follow, Live};
-use super::page::{Form, Line, Origin, Page};
+use super::live::Follow;
+use super::page::{Form, Origin, Page};
 use super::session::Session;
 use super::viewer::{files, mark};
 use crate::config::values::Level;
 use crate::logs::filter::{Filter, Pattern};
-use crate::logs::follow::Tail;
-use crate::logs::merge::{Merge, Source};
-use crate::logs::scan::{self, Scan, Wants};
 use crate::logs::stamps::Stamps;
-use crate::logs::whole::{Log, Place};
-use crate::logs::{Files, level, moment};
+use crate::logs::{Files, moment};
 
 /// How many lines are shown where nothing else says what to show.
 const LINES: usize = 50;
@@ -196,47 +193,6 @@ pub(super) fn at(text: &str) -> Result<u64, String> {
     moment::parse(text, &Zoned::now())
 }
 
-/// A log of which lines are to be shown.
-struct Chosen {
-    path: PathBuf,
-    origin: Origin,
-    filter: Filter,
-    wants: Wants,
-    log: Log,
-    from: Place,
-    end: Place,
-    /// Whether its lines count; those that only mark where runs begin and end do not.
-    counts: bool,
-    /// Whether the times of its lines are known.
-    timed: bool,
-    /// How many lines are between the two places, as far as that matters, and whether some before them are left out.
-    lines: usize,
-    cut: bool,
-}
-
-/// A log of which what there was has been shown.
-struct Past {
-    path: PathBuf,
-    filter: Filter,
-    log: Log,
-    end: Place,
-}
-
-impl Past {
-    fn go_on(mut self) -> Result<Live, CliError> {
-        let end = self.end;
-        let level = match self.filter.level {
-            Some(_) => self.log.said_before(end, &level::of).map_err(|source| reading(&self.path, source))?,
-            None => None,
-        };
-        Ok(Live::new(Tail::resume(&self.path, self.log, end.offset), self.filter, level))
-    }
-}
-
-fn reading(path: &Path, source: io::Error) -> CliError {
-    CliError::Io { doing: format!("read {}", path.display()), source }
-}
-
 impl Logs {
     /// How many lines to show; nothing for all. What follows --head and --tail may also be an app.
     fn count(&mut self) -> Result<Option<usize>, CliError> {
@@ -279,21 +235,11 @@ impl Logs {
                 };
                 let sign = (streams.len() > 1).then_some(*sign);
                 let mark = mark((names.len() > 1).then_some((name, width)), sign, session.screen.color);
-                let mut log = Log::open(path, stamps.clone()).map_err(|source| reading(path, source))?;
-                let (from, end) = (log.start(), log.end());
-                all.push(Chosen {
-                    path: path.to_path_buf(),
-                    origin: Origin { app: name.to_string(), stream, mark, brief: runs },
-                    filter,
-                    wants: Wants { time: false, level: self.json },
-                    log,
-                    from,
-                    end,
-                    counts: !runs,
-                    timed: true,
-                    lines: 0,
-                    cut: false,
-                });
+                let origin = Origin { app: name.to_string(), stream, mark, brief: runs };
+                let mut one = Chosen::open(path, stamps.clone(), origin, filter)?;
+                one.counts = !runs;
+                one.wants.level = self.json;
+                all.push(one);
             }
         }
         Ok(all)
@@ -333,13 +279,13 @@ impl Logs {
             };
             session.screen.note(&format!("when the lines of {names} came is not known: {consequence}"));
         }
-        for one in all.iter_mut() {
-            one.bound(self, asked, whole_lines).map_err(|source| reading(&one.path, source))?;
-        }
+        let last = asked.filter(|_| self.head.is_none());
+        let part = Part { since: self.since, until: self.until, last, whole_lines };
+        all.iter_mut().try_for_each(|one| one.bound(&part))?;
         // Where runs began and ended cannot be told if it is not known when anything else was written.
         if !self.follow && !all.iter().any(|one| one.counts && one.timed && one.log.exists()) {
             for one in all.iter_mut().filter(|one| !one.counts) {
-                one.from = one.end;
+                one.leave_out();
             }
         }
         Ok(())
@@ -362,98 +308,3 @@ impl Logs {
 
 /// The sign of events that mark where runs begin and end.
 const RUN: &str = "---";
-
-impl Chosen {
-    fn bound(&mut self, asked: &Logs, number: Option<usize>, whole_lines: bool) -> io::Result<()> {
-        if whole_lines {
-            self.end = self.log.end_of_lines()?;
-        }
-        let of_a_time = asked.since.is_some() || asked.until.is_some();
-        if of_a_time && !self.timed {
-            self.from = self.end;
-            return Ok(());
-        }
-        if let Some(until) = asked.until {
-            self.end = self.log.since(until)?.min(self.end);
-        }
-        if let Some(since) = asked.since {
-            self.from = self.log.since(since)?.min(self.end);
-        }
-        if let Some(number) = number.filter(|_| asked.head.is_none() && self.counts) {
-            let all_from = self.from;
-            (self.from, self.lines) = scan::last(&mut self.log, self.from, self.end, number, &self.filter)?;
-            self.cut = self.from > all_from;
-        }
-        Ok(())
-    }
-}
-
-/// Which lines of a log are shown while it is read.
-struct Share {
-    counts: bool,
-    timed: bool,
-    /// Whether the line that is being read is not shown; it may come in pieces.
-    hidden: bool,
-    /// How many more are shown, with --head, where its times are not known.
-    left: usize,
-}
-
-/// Shows what there is: of the logs whose times are known the last lines together, of each other its own; or the first,
-/// with --head.
-fn show<W: Write>(
-    chosen: Vec<Chosen>,
-    asked: Option<usize>,
-    head: bool,
-    page: &mut Page<W>,
-) -> Result<Vec<Past>, CliError> {
-    let failed = |source| CliError::Io { doing: "read the logs".into(), source };
-    let counted = || chosen.iter().filter(|one| one.counts && one.timed);
-    // Each has as many lines as were asked for, if it has them; together they may have more.
-    let together: usize = counted().fold(0, |sum, one| sum.saturating_add(one.lines));
-    let mut skip = asked.map_or(0, |number| if head { 0 } else { together.saturating_sub(number) });
-    let mut left = asked.filter(|_| head).unwrap_or(usize::MAX);
-    // Marks before the first line are of interest only where nothing was left out before it.
-    let mut cut = skip > 0 || counted().any(|one| one.cut);
-    let (mut sources, mut shares, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    for one in chosen {
-        let Chosen { path, filter, wants, mut log, from, end, counts, timed, .. } = one;
-        let scan = Scan::new(&mut log, from, end, filter.clone(), wants).map_err(|source| reading(&path, source))?;
-        sources.push(Source { log, scan, timed });
-        shares.push(Share { counts, timed, hidden: false, left });
-        rest.push((path, filter, end));
-    }
-    let mut merge = Merge::new(sources).map_err(failed)?;
-    while let Some(origin) = merge.advance().map_err(failed)? {
-        let (scan, share) = (merge.source(origin), &mut shares[origin]);
-        if scan.begins() {
-            share.hidden = match (share.counts, share.timed) {
-                (false, _) => cut || left == 0,
-                (true, true) if skip > 0 => {
-                    skip -= 1;
-                    true
-                }
-                (true, true) => {
-                    cut = false;
-                    spend(&mut left)
-                }
-                (true, false) => spend(&mut share.left),
-            };
-        }
-        if !share.hidden {
-            let line =
-                Line { origin, text: scan.line(), begins: scan.begins(), time: scan.time(), level: scan.level() };
-            page.write(line).map_err(CliError::Output)?;
-        } else if left == 0 && shares.iter().all(|share| share.timed || share.left == 0) {
-            break;
-        }
-    }
-    let past = |(log, (path, filter, end))| Past { path, filter, log, end };
-    Ok(merge.into_logs().into_iter().zip(rest).map(past).collect())
-}
-
-/// Takes one from what is left; whether there was none.
-fn spend(left: &mut usize) -> bool {
-    let none = *left == 0;
-    *left = left.saturating_sub(1);
-    none
-}

@@ -8,6 +8,7 @@
 //! `recent` (last lines).
 
 mod account;
+mod chosen;
 mod drift;
 mod error;
 mod event;
@@ -21,6 +22,7 @@ mod page;
 mod progress;
 mod recent;
 mod report;
+mod runs;
 mod screen;
 #[cfg(test)]
 mod screens;
@@ -44,7 +46,6 @@ mod options;
 mod reload;
 mod restart;
 mod run;
-mod runs;
 mod start;
 mod start_all;
 mod status;

@@ -2,8 +2,8 @@
 //!
 //! On a terminal it is a screen that is drawn over, in which an operator can look around and act:
 //!
-//! - [`model`]: what is shown and what a key does, without a terminal and without apps. [`chart`]: a line of bars.
-//! - [`draw`]: the screen of a model, cell by cell.
+//! - [`model`]: what is shown and what a key does, without a terminal and without apps; [`sort`]: in which order.
+//! - [`draw`]: the screen of a model, cell by cell; [`panel`]: the lines about the selected app; [`chart`]: a line of bars.
 //! - [`look`]: a thread that looks at apps, so that a supervisor that is slow to answer does not stop the keys.
 //! - [`deed`]: other runs of this program, that start and stop apps or show their logs.
 //! - [`stage`]: the terminal, which is given back as it was, however this ends.
@@ -19,6 +19,8 @@ mod keys;
 mod live;
 mod look;
 mod model;
+mod panel;
+mod sort;
 mod stage;
 #[cfg(test)]
 mod tests;

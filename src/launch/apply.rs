@@ -26,18 +26,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The smallest stack a program gets: the kernel reserves this much for arguments and environment (ARG_MAX).
 const LEAST_STACK: u64 = 128 << 10;
 
-/// As much stack as is ever needed after its limit was set, in bytes.
-const STACK_OF_OURS: usize = 256 << 10;
-
-/// Makes the stack as large as it has to become: what has grown is not asked for its size again. Arguments lie on the
-/// stack as well, and large ones could leave no room below the limit for what is to be done before the exec; the kernel
-/// ends who needs more with SIGSEGV (getrlimit(2), RLIMIT_STACK).
-#[inline(never)]
-fn grow_stack() {
-    // The compiler touches every page of a large frame, so that none is left out.
-    std::hint::black_box([0_u8; STACK_OF_OURS]);
-}
-
 /// Where programs are looked for when PATH is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -225,9 +213,6 @@ impl<S: Sys> Launch<'_, S> {
                 what,
                 format!("no program can start with less than {LEAST_STACK}"),
             ));
-        }
-        if resource == Resource::Stack {
-            grow_stack();
         }
         let (_, hard) = self.sys.limit(resource).map_err(failed)?;
         match self.sys.set_limit(resource, value, value) {

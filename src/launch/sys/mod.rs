@@ -369,8 +369,12 @@ fn absent_is_none<T>(answer: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
 }
 
 /// Uses as much stack as the rest of the launch may need. A page that is there stays; one that would have to be added
-/// beyond a new, small limit kills the process.
+/// beyond a new, small limit kills the process (getrlimit(2), RLIMIT_STACK).
+///
+/// Inlined, the array would become part of the caller's frame, and the rest of the launch would go on below it.
+#[inline(never)]
 fn touch_stack() {
+    // The compiler touches every page of a large frame.
     std::hint::black_box([0u8; 256 << 10]);
 }
 

@@ -11,17 +11,21 @@
 //! - [`record`]: what is written of an app, so that it can be taken over; [`adopt`] does so. [`snapshot`]: how
 //!   the last good run of an app was configured.
 //! - [`pidfd`] and [`family`]: processes without the danger of mistaking one for another.
+//! - `endings`: how a process ended, and waiting for that. `pidfile`: the file with the pid of an app.
 //! - [`groups`]: the control groups of a run: who is in them, what they counted, their beginning and end.
 //! - [`nofile`]: the limit of open files, which is raised for ourselves and not for apps.
 //! - [`host`]: what a supervisor holds; [`spawner`], [`checker`] and [`sink`] are the tree's ports into it.
-//! - [`server`]: the supervisor's end of the control socket.
-//! - [`supervisor`]: builds the tree and serves; [`mod@foreground`] is what `run` adds.
+//! - [`server`]: the supervisor's end of the control socket; `answer`: what is said there.
+//! - [`instance`]: one run of an app as it was configured; `policy`: how the tree treats it.
+//! - [`supervisor`]: builds the tree and serves, around what `prepare` got; [`mod@foreground`] is what `run` adds.
 //! - [`fleet`]: all of this as the command line sees it; [`view`] is how an app is told, `confinement` in which words its
 //!   sandbox.
 
 pub mod adopt;
+mod answer;
 pub mod checker;
 mod confinement;
+mod endings;
 pub mod external;
 pub mod family;
 pub mod fleet;
@@ -37,6 +41,9 @@ mod output;
 mod peers;
 #[allow(unsafe_code)]
 pub mod pidfd;
+mod pidfile;
+mod policy;
+mod prepare;
 pub mod record;
 mod requester;
 pub mod runtime;

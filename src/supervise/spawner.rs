@@ -1,7 +1,7 @@
 //! The tree's port to processes: launching, watching, signalling and clearing up after them.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,19 +13,16 @@ use daemonctl_actors::value::{AppName, ExitStatus, Moment, Signal};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::AsyncReadExt;
 
+use super::endings::{end_of, told_status};
 use super::external::{self, Trial};
-use super::groups;
 use super::host::{Hands, Host, Process, monotonic};
 use super::instance::{Instance, Setting, inode};
 use super::pidfd::{PidFd, start_time};
 use super::record::{Record, Standing, Supervisor};
+use super::{groups, pidfile};
 use crate::config::values::Level;
 use crate::launch::report::Word;
 use crate::launch::{self, NotSpawned, Report};
-
-/// How long to wait for word of how an adopted process ended: whoever is its parent has to reap it first, and some
-/// init processes take more than a second.
-const STATUS_PATIENCE: Duration = Duration::from_secs(4);
 
 impl Spawner for Hands {
     fn launch(&self, app: &AppName, awaited: bool) -> LocalFuture<Result<Launched, StartFailure>> {
@@ -63,7 +60,7 @@ impl Spawner for Hands {
             };
             match report {
                 Ok((warnings, None)) => {
-                    write_pidfile(&hands.0, &app, child);
+                    pidfile::write(&hands.0, &app, child);
                     warnings.iter().for_each(|warning| hands.0.note_event(&app, Level::Warn, warning));
                     if !warnings.is_empty() {
                         hands.0.with(&app, |held| {
@@ -107,7 +104,7 @@ impl Spawner for Hands {
                     return Err(StartFailure { trouble: Trouble::Interrupted, message, hint: None });
                 }
                 if is_launcher(child.pid) == Some(false) {
-                    write_pidfile(&host, &app, child);
+                    pidfile::write(&host, &app, child);
                     return Ok(Vec::new());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -236,7 +233,7 @@ impl Spawner for Hands {
                 host.hear_the_rest();
             }
             host.drop_pipes(&app);
-            remove_pidfile(&host, &app, child);
+            pidfile::remove(&host, &app, child);
             host.note_oom_kills(&app);
             host.with(&app, |held| held.process = None);
         })
@@ -372,51 +369,6 @@ async fn read_report(gate: launch::Gate) -> io::Result<(Vec<String>, Option<Repo
     Word::decode(&bytes).map_err(|_| io::Error::other("its report cannot be understood"))
 }
 
-/// Waits for the end of an app's launcher, and reaps it.
-async fn end_of(host: &Rc<Host>, app: &AppName) {
-    let pidfd = host.with(app, |held| held.process.as_ref()?.pidfd.as_ref()?.try_clone().ok());
-    if let Some(pidfd) = pidfd {
-        let _ = pidfd.ended().await;
-        pidfd.reap();
-    }
-}
-
-/// How a process ended that is not our child: by the keeper's word, else by the kernel's.
-async fn told_status(host: &Rc<Host>, app: &AppName, pidfd: Option<&PidFd>) -> ExitStatus {
-    let child = host.with(app, |held| held.process.as_ref().map(|process| process.child));
-    let mut exits = host.exits();
-    let patience = tokio::time::sleep(STATUS_PATIENCE);
-    tokio::pin!(patience);
-    loop {
-        let told = host.with(app, |held| held.process.as_ref()?.status);
-        let writer = || host.with(app, |held| held.writer.as_ref()?.told());
-        let kernel = || pidfd?.foreign_status().or_else(|| zombie_status(child?));
-        if let Some(status) = told.or_else(kernel).or_else(writer) {
-            return status;
-        }
-        if pidfd.is_none() {
-            return ExitStatus::Unknown; // It was gone before we came, and nobody saw how.
-        }
-        tokio::select! {
-            _ = exits.changed() => {}
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-            () = &mut patience => return ExitStatus::Unknown,
-        }
-    }
-}
-
-/// How a process ended that its parent has not reaped yet, by proc_pid_stat(5): field 52, which is shown to those who may
-/// trace the process. Some init processes take their time, and some never reap.
-fn zombie_status(child: Child) -> Option<ExitStatus> {
-    let text = std::fs::read_to_string(format!("/proc/{}/stat", child.pid)).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let same = fields.get(19)?.parse() == Ok(child.start_time);
-    // Who may not see it is shown zero: that is not told apart from success, and so is not believed.
-    let status: i32 = fields.get(49)?.parse().ok()?;
-    (same && fields.first() == Some(&"Z") && (status != 0 || nix::unistd::geteuid().is_root()))
-        .then(|| ExitStatus::from_wait(status))
-}
-
 /// The process group of a process.
 fn group(pid: i32) -> Option<i32> {
     nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).ok().map(nix::unistd::Pid::as_raw)
@@ -442,32 +394,4 @@ fn kill_members(host: &Host, app: &AppName, main: Option<Child>) {
             let _ = pidfd.kill();
         }
     }
-}
-
-fn write_pidfile(host: &Host, app: &AppName, child: Child) {
-    let Some(path) = pidfile(host, app) else { return };
-    let new = path.with_extension("pid.new");
-    let _ = std::fs::remove_file(&new);
-    let create = || {
-        // Not through a link that somebody has planted.
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&new)?;
-        writeln!(file, "{}", child.pid)?;
-        std::fs::rename(&new, &path)
-    };
-    let written = create();
-    if let Err(error) = written {
-        tracing::warn!(%app, path = %path.display(), %error, "cannot write the pid file");
-    }
-}
-
-/// Removes the pid file, if it is the one of this process.
-fn remove_pidfile(host: &Host, app: &AppName, child: Option<Child>) {
-    let (Some(path), Some(child)) = (pidfile(host, app), child) else { return };
-    if std::fs::read_to_string(&path).is_ok_and(|text| text.trim() == child.pid.to_string()) {
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-fn pidfile(host: &Host, app: &AppName) -> Option<std::path::PathBuf> {
-    host.with(app, |held| held.instance.as_ref()?.pidfile.clone())
 }

@@ -4,14 +4,12 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter};
-use daemonctl_actors::cell::Child;
 use daemonctl_actors::log_collector::LogCollector;
 use daemonctl_actors::root::{Adopt, RootSupervisor, StopAll};
 use daemonctl_actors::value::{AppName, ExitStatus, Signal};
@@ -21,20 +19,17 @@ use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 
 use super::adopt::{self, Handover};
-use super::external;
 use super::foreground::{self, ExitOn, RunRequest};
 use super::host::{Host, Rested};
 use super::link::{self, Message};
-use super::pidfd::{self, boot_id, start_time};
-use super::record::Supervisor;
-use super::runtime::{RootDir, RuntimeDir};
+use super::pidfd::{self, boot_id};
+use super::prepare::{Prepared, prepare, socket_path};
 use super::server::Server;
-use super::{keeper, lock};
-use crate::app::Root;
+use super::{external, keeper};
 use crate::config::layers;
 use crate::config::values::Level;
 use crate::logs::happening::Happening;
-use crate::logs::terminal::{self, Terminal};
+use crate::logs::terminal;
 use crate::observe;
 
 /// What `argv[0]` must be for this program to be a supervisor.
@@ -42,9 +37,6 @@ pub const NAME: &str = "daemonctl-super";
 
 /// A background supervisor that is asked nothing leaves after this time.
 const IDLE: Duration = Duration::from_secs(5);
-
-/// How long a new background supervisor waits for the lock of one that is leaving.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a supervisor is to do: standard input of its keeper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,19 +120,6 @@ fn read_from_start(fd: OwnedFd) -> io::Result<String> {
     Ok(text)
 }
 
-/// This process and its keeper.
-fn identity(background: bool) -> io::Result<Supervisor> {
-    let of = |pid: i32| {
-        let start_time = start_time(pid).ok_or_else(|| io::Error::other(format!("cannot read /proc/{pid}/stat")))?;
-        Ok::<_, io::Error>(Child { pid, start_time })
-    };
-    Ok(Supervisor {
-        process: of(nix::unistd::getpid().as_raw())?,
-        keeper: of(nix::unistd::getppid().as_raw())?,
-        background,
-    })
-}
-
 type Failed = (Option<OwnedFd>, io::Error);
 
 async fn serve(task: Task, link: OwnedFd, mut handover: Handover, first: bool) -> Result<u8, Failed> {
@@ -163,78 +142,6 @@ async fn serve(task: Task, link: OwnedFd, mut handover: Handover, first: bool) -
         host.say("the supervisor was killed; this one goes on in its place");
     }
     run(task, host, handover, listening, prepared.socket).await.map_err(|error| (None, error))
-}
-
-/// What a supervisor needs before it can work.
-struct Prepared {
-    root: Root,
-    runtime: RootDir,
-    identity: Supervisor,
-    terminal: Option<Terminal>,
-    lock: Option<OwnedFd>,
-    socket: OwnedFd,
-}
-
-async fn prepare(task: &Task, handover: &mut Handover) -> io::Result<Prepared> {
-    let root = Root::open(&task.root).map_err(io::Error::other)?;
-    let runtime_path = task.runtime.to_string_lossy().into_owned();
-    let runtime = RuntimeDir::open(&|name| (name == super::runtime::VARIABLE).then(|| runtime_path.clone()))
-        .and_then(|runtime| runtime.of(&root))
-        .map_err(io::Error::other)?;
-    let identity = identity(task.run.is_none())?;
-    let lock = match (&task.run, handover.kept.remove("lock")) {
-        (Some(_), _) => None,
-        (None, Some(lock)) => Some(lock),
-        (None, None) => Some(background_lock(&runtime.background_lock()).await?),
-    };
-    let socket = match handover.kept.remove("socket") {
-        Some(socket) => socket,
-        None => bind(&socket_path(&runtime, &identity))?,
-    };
-    let terminal = match &task.run {
-        Some(run) => {
-            let labelled = run.apps.iter().cloned().zip(run.labels.iter().cloned()).collect();
-            Some(Terminal::new(labelled, run.color, run.quiet)?)
-        }
-        None => None,
-    };
-    Ok(Prepared { root, runtime, identity, terminal, lock, socket })
-}
-
-/// Takes the lock of the root's background supervisor; one that is just leaving may hold it for a moment.
-async fn background_lock(path: &Path) -> io::Result<OwnedFd> {
-    let deadline = super::host::monotonic() + LOCK_PATIENCE;
-    loop {
-        if let Some(lock) = lock::file(path)? {
-            return Ok(lock);
-        }
-        if super::host::monotonic() > deadline {
-            return Err(io::Error::other("another background supervisor looks after this root"));
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// A foreground supervisor is named after its keeper, which stays the same when the supervisor is replaced.
-fn socket_path(runtime: &RootDir, identity: &Supervisor) -> PathBuf {
-    match identity.background {
-        true => runtime.background_socket(),
-        false => runtime.run_socket(identity.keeper.pid as u32),
-    }
-}
-
-/// Makes the control socket. Its name appears only when it can be connected to.
-fn bind(path: &Path) -> io::Result<OwnedFd> {
-    let name = path.file_name().unwrap_or_default();
-    let dir = std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
-    // By way of /proc, because the address of a socket has room for 107 bytes only.
-    let through = Path::new("/proc/self/fd").join(std::os::fd::AsRawFd::as_raw_fd(&dir).to_string());
-    let new = through.join(format!("{}.new", name.to_string_lossy()));
-    let _ = std::fs::remove_file(&new);
-    let listener = std::os::unix::net::UnixListener::bind(&new)?;
-    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&new, through.join(name))?;
-    Ok(listener.into())
 }
 
 /// Starts the collector of output on a thread of its own.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::value::ExitStatus;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,17 @@ use crate::support::Home;
 #[test]
 fn an_app_that_was_made_can_be_started() {
     let home = Home::new();
-    home.ctl(["init", "web", "--check", "echo fine", "--", "python3", "-c", "print('it\\'s'); input()"]).ok();
+    home.ctl([
+        "init",
+        "web",
+        "--check",
+        "echo fine",
+        "--",
+        "python3",
+        "-c",
+        "print('it\\'s'); import time; time.sleep(99)",
+    ])
+    .ok();
     let app = home.app("web");
     assert_eq!(fs::metadata(app.path("run")).unwrap().permissions().mode() & 0o777, 0o755);
     home.ctl(["start", "--wait", "web"]).ok();

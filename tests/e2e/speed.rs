@@ -1,4 +1,7 @@
 //! What a person would notice as slow.
+//!
+//! What is measured exactly by `cargo bench` has bounds here that hold in a debug build on a busy machine: what takes ten
+//! times as long is not busy, but broken.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -19,19 +22,11 @@ fn status_of_one_app_takes_no_time() {
         assert!(command.status().expect("daemonctl").success());
         begun.elapsed()
     };
-    let median = || {
-        let mut times: Vec<Duration> = (0..20).map(|_| once()).collect();
-        times.sort_unstable();
-        times[10]
-    };
-    // The machine may be busy with something else for a moment; three series of twenty are not.
-    let medians = [median(), median(), median()];
-    let best = medians.iter().min().expect("three");
-    assert!(*best < Duration::from_millis(5), "the medians of three series were {medians:?}");
+    // A busy machine adds to most of them, and never takes from one.
+    let best = (0..60).map(|_| once()).min().expect("sixty");
+    assert!(best < Duration::from_millis(20), "the best of sixty took {best:?}");
 }
 
-/// What is measured exactly by `cargo bench --bench launch`, here with bounds that hold in a debug build on a busy
-/// machine: what takes ten times as long is not busy, but broken.
 #[test]
 fn the_launcher_is_not_in_the_way() {
     let home = Home::alone();

@@ -281,6 +281,16 @@ impl Stranger {
     }
 }
 
+/// Waits until a process that begins now can be told from this one: the clock of start times ticks a hundred times a
+/// second (proc_pid_stat(5)).
+#[track_caller]
+fn wait_for_a_later_tick(one: &Proc) {
+    wait_until("the clock of start times has ticked", SOON, || match process(Stranger::new().pid) {
+        Some(new) if new.started > one.started => Ok(()),
+        same => Err(format!("{same:?}")),
+    });
+}
+
 impl Drop for Stranger {
     fn drop(&mut self) {
         let _ = self.helper.kill();
@@ -355,7 +365,9 @@ fn a_pid_that_was_given_to_a_stranger_is_not_the_app() {
     let pid = app.status().main_pid();
     let (supervisor, keeper) = home.pair("web");
     kill_pair(&supervisor, &keeper);
+    let gone = process(pid).unwrap();
     kill(pid, Signal::SIGKILL);
+    wait_for_a_later_tick(&gone);
     wait_until("the pid is free", SOON, || match std::path::Path::new(&format!("/proc/{pid}")).exists() {
         false => Ok(()),
         true => Err("it is a zombie, or still alive".to_owned()),
@@ -377,7 +389,9 @@ fn a_forged_record_gets_nobody_killed() {
     let pid = app.status().main_pid();
     let (supervisor, keeper) = home.pair("web");
     kill_pair(&supervisor, &keeper);
+    let gone = process(pid).unwrap();
     kill(pid, Signal::SIGKILL);
+    wait_for_a_later_tick(&gone);
     let stranger = Stranger::new();
     assert!(rewrite(&home, |text| replace_number(text, pid, stranger.pid)) > 0, "no record holds the pid {pid}");
     assert_ne!(app.status().pid, Some(stranger.pid), "the stranger is taken for the app");

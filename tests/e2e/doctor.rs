@@ -46,7 +46,7 @@ fn what_it_says_is_what_a_launch_does() {
         assert_eq!(verdict != "no", launched.status.success(), "{name}: {verdict}: {detail}");
     }
     home.ctl(["doctor"]).ok().says("sandbox.private_tmp").says("limits.cpu_limit");
-    assert!(groups::called("daemonctl-doctor").is_empty());
+    assert!(groups::called(&["daemonctl-doctor".to_owned()]).is_empty());
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! Control groups as they can be seen from outside.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-/// The groups below those of this process that have this name, with all below them, parents first.
-pub(crate) fn called(name: &str) -> Vec<PathBuf> {
+/// The groups below those of this process that have one of these names, with all below them, parents first.
+pub(crate) fn called(names: &[String]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (_, own) in own() {
         walk(&own, &mut |dir| {
-            let is = dir.ancestors().any(|above| above.file_name().is_some_and(|last| last == name));
+            let is_named = |last: &OsStr| names.iter().any(|name| last == name.as_str());
+            let is = dir.ancestors().any(|above| above.file_name().is_some_and(is_named));
             if is {
                 found.push(dir.to_owned());
             }

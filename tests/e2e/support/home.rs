@@ -224,8 +224,11 @@ impl Home {
 
     /// The control groups of this world's apps.
     pub(crate) fn groups(&self) -> Vec<PathBuf> {
-        let root = fs::metadata(self.root()).map(|root| format!("daemonctl-{:x}-{:x}", root.dev(), root.ino()));
-        root.map(|name| super::groups::called(&name)).unwrap_or_default()
+        // A story may have made more roots beside the usual one.
+        let beside = fs::read_dir(&self.base).into_iter().flatten().filter_map(|entry| entry.ok()?.metadata().ok());
+        let roots = beside.filter(fs::Metadata::is_dir);
+        let names: Vec<_> = roots.map(|root| format!("daemonctl-{:x}-{:x}", root.dev(), root.ino())).collect();
+        super::groups::called(&names)
     }
 
     /// The supervisors of this world: processes that call themselves so.

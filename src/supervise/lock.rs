@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+
+/// How often the table of locks is read at most.
+const READINGS: u32 = 20;
 
 /// Takes the lock of an app: on the app's directory itself, so that it holds whatever the supervisor, the user, the
 /// runtime directory or the spelling of the path. Nothing means that another supervisor has it.
@@ -41,15 +44,46 @@ pub fn unlock(lock: &OwnedFd) {
 
 /// The device and inode of every file that anybody has a lock on (proc_locks(5)). To look is not to touch: a lock that is
 /// tried for a moment would be in somebody's way.
+///
+/// What a single read(2) gives is of one moment, a page at the most. Between two of them locks may go, so that those that
+/// follow move up and one is passed over; so a long table is read until that brings no more.
 pub fn held() -> HashSet<(u32, u32, u64)> {
-    let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let file = |line: &str| {
-        let mut parts = line.split_ascii_whitespace().find(|word| word.matches(':').count() == 2)?.split(':');
-        let major = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let minor = u32::from_str_radix(parts.next()?, 16).ok()?;
-        Some((major, minor, parts.next()?.parse().ok()?))
-    };
-    table.lines().filter(|line| line.contains("FLOCK")).filter_map(file).collect()
+    let mut held = HashSet::new();
+    let mut same = 0;
+    for _ in 0..READINGS {
+        let (table, pieces) = table().unwrap_or_default();
+        let before = held.len();
+        held.extend(table.lines().filter(|line| line.contains("FLOCK")).filter_map(locked_file));
+        same = if held.len() == before { same + 1 } else { 0 };
+        if pieces < 2 || same == 2 {
+            break;
+        }
+    }
+    held
+}
+
+/// The table of locks, and in how many pieces it came.
+fn table() -> io::Result<(String, usize)> {
+    let mut file = File::open("/proc/locks")?;
+    let (mut table, mut pieces) = (Vec::new(), 0);
+    let mut piece = [0; 8 << 10];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((String::from_utf8_lossy(&table).into_owned(), pieces)),
+            Ok(length) => table.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        pieces += 1;
+    }
+}
+
+/// The file that a line of the table is about: `1: FLOCK  ADVISORY  WRITE 812 fe:00:1234 0 EOF`.
+fn locked_file(line: &str) -> Option<(u32, u32, u64)> {
+    let mut parts = line.split_ascii_whitespace().find(|word| word.matches(':').count() == 2)?.split(':');
+    let major = u32::from_str_radix(parts.next()?, 16).ok()?;
+    let minor = u32::from_str_radix(parts.next()?, 16).ok()?;
+    Some((major, minor, parts.next()?.parse().ok()?))
 }
 
 /// Whether the app with this directory is among the locked.
@@ -88,5 +122,31 @@ mod tests {
         let copy = held.as_ref().unwrap().try_clone().unwrap();
         unlock(&copy);
         assert!(app(&link).unwrap().is_some());
+    }
+
+    #[test]
+    fn no_lock_is_overlooked_while_others_come_and_go() {
+        let home = tempfile::tempdir().unwrap();
+        let file = |name: String| file(&home.path().join(name)).unwrap().unwrap();
+        // More than the kernel tells at once, and behind those that come and go.
+        let fleeting: Vec<_> = (0..50).map(|number| file(format!("fleeting{number}"))).collect();
+        let kept: Vec<_> = (0..200).map(|number| file(format!("kept{number}"))).collect();
+        let inodes: Vec<u64> = kept.iter().map(|lock| rustix::fs::fstat(lock).unwrap().st_ino).collect();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    fleeting.iter().for_each(unlock);
+                    fleeting.iter().for_each(|lock| flock(lock, FlockOperation::LockExclusive).unwrap());
+                }
+            });
+            let overlooked = (0..200).filter(|_| {
+                let seen: HashSet<u64> = held().iter().map(|(_, _, inode)| *inode).collect();
+                !inodes.iter().all(|inode| seen.contains(inode))
+            });
+            let overlooked = overlooked.count();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(overlooked, 0);
+        });
     }
 }

@@ -134,9 +134,9 @@ pub(super) fn show<W: Write>(
     let mut cut = skip > 0 || counted().any(|one| one.cut);
     let (mut sources, mut shares, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     for one in chosen {
-        let Chosen { path, filter, wants, mut log, from, end, counts, timed, .. } = one;
+        let Chosen { path, origin, filter, wants, mut log, from, end, counts, timed, .. } = one;
         let scan = Scan::new(&mut log, from, end, filter.clone(), wants).map_err(|source| reading(&path, source))?;
-        sources.push(Source { log, scan, timed });
+        sources.push(Source { log, scan, timed, events: origin.stream == "events" });
         shares.push(Share { counts, timed, hidden: false, left });
         rest.push((path, filter, end));
     }

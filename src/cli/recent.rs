@@ -39,7 +39,7 @@ fn source(path: &Path, lines: usize, stamps: &Stamps) -> io::Result<Source> {
     let (start, end) = (log.start(), log.end());
     let (from, _) = log.last(start, end, lines)?;
     let scan = Scan::new(&mut log, from, end, Filter::default(), Wants { time: true, level: false })?;
-    Ok(Source { log, scan, timed })
+    Ok(Source { log, scan, timed, events: false })
 }
 
 fn read(sources: Vec<Source>, signs: &[&'static str]) -> io::Result<Vec<Recent>> {

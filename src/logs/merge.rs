@@ -2,9 +2,14 @@
 //!
 //! The next line is always the earliest of those that are next in their logs, so that each log keeps its own order even
 //! where a clock was set back. A log whose times are not known cannot be merged: its lines come before all others.
+//!
+//! Events have whole milliseconds, and output is timed when it is collected, a moment after it was written. So that what
+//! a run has written lies between its beginning and its end, these count as a little earlier and later than they say.
 
 use std::io;
 
+use super::events;
+use super::happening::Happening;
 use super::scan::Scan;
 use super::whole::Log;
 
@@ -17,7 +22,17 @@ pub struct Source {
     pub scan: Scan,
     /// Whether its times are known.
     pub timed: bool,
+    /// Whether its lines are events.
+    pub events: bool,
 }
+
+/// How much earlier than it says the start of a run counts, in microseconds: the program may have written something
+/// before its start was noted.
+const EARLIER: u64 = 2_000;
+
+/// How much later its end counts: a millisecond that was cut off, and the collector's way. The next run takes longer to
+/// come.
+const LATER: u64 = 3_000;
 
 /// Logs that are read as one.
 #[derive(Debug)]
@@ -59,5 +74,14 @@ impl Merge {
 
 fn next_time(source: &mut Source) -> io::Result<Option<u64>> {
     let more = source.scan.advance(&mut source.log)?;
-    Ok(more.then(|| source.scan.time().filter(|_| source.timed).unwrap_or(0)))
+    if !more {
+        return Ok(None);
+    }
+    let time = source.scan.time().filter(|_| source.timed).unwrap_or(0);
+    let event = source.events.then(|| std::str::from_utf8(source.scan.line()).ok().and_then(events::parse)).flatten();
+    Ok(Some(match event.map(|event| Happening::parse(event.text)) {
+        Some(Happening::Started { .. }) => time.saturating_sub(EARLIER),
+        Some(Happening::Ended(_)) => time + LATER,
+        _ => time,
+    }))
 }

@@ -82,7 +82,8 @@ pub fn open_to_append(path: &Path) -> io::Result<File> {
     }
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o640);
-    open_through_own_links(&mut options, 0, path)
+    // A named pipe without a reader is refused (ENXIO, fifo(7)) instead of waited for.
+    open_through_own_links(&mut options, libc::O_NONBLOCK, path)
 }
 
 /// The files that an app's output and events go to.

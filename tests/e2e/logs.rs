@@ -132,6 +132,24 @@ fn outputs_and_events_are_one_story_in_the_order_of_time() {
 }
 
 #[test]
+fn what_a_run_wrote_lies_between_its_beginning_and_its_end() {
+    let home = Home::new();
+    let web = silent(&home, "web");
+    // Noted a moment after the first line, and cut off to the millisecond before the last was collected.
+    log(&web.path("logs/web.log"), &[(501, "first\n"), (3006, "of the second run\n")]);
+    log(&web.path("logs/web.err"), &[(3001, "last words\n")]);
+    web.file(
+        "logs/web.run",
+        "2026-01-31T12:00:00.502Z info  started, pid 12\n2026-01-31T12:00:03.000Z warn  exited 1 after 2.5s\n\
+         2026-01-31T12:00:03.006Z info  started, pid 13\n",
+    );
+    let shown = home.ctl(["logs", "web"]).ok().stdout;
+    let marks = ["--- | started, pid 12", "out | first", "err | last words", "--- | exited 1 after 2.5s"];
+    let expected = [&marks[..], &["--- | started, pid 13", "out | of the second run", ""]].concat().join("\n");
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn times_are_local() {
     let home = Home::new();
     two_apps(&home);

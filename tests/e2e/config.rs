@@ -214,6 +214,14 @@ fn files_are_made_where_they_belong_and_links_are_followed() {
 }
 
 #[test]
+fn a_list_may_be_set_as_it_stands_in_a_file() {
+    let home = home();
+    home.ctl(["config", "set", "web", r#"process.args=["--port", "80 80"]"#, r#"process.environment={A = "1"}"#]).ok();
+    let shown = home.ctl(["config", "show", "--reveal", "web"]).ok();
+    shown.says(r#"args = ["--port", "80 80"]"#).says(r#"A = "1""#);
+}
+
+#[test]
 fn of_many_changes_at_the_same_time_none_is_lost() {
     let home = home();
     let changes: Vec<String> = (0..12).map(|at| format!("process.environment.V{at}={at}")).collect();

@@ -2,7 +2,8 @@
 //!
 //! Lists are separated by commas. A text that holds a separator, a quote or blanks at its edges is written in quotes,
 //! as in a shell: `'…'` holds everything as it is, in `"…"` a backslash protects the next character, and outside
-//! quotes a backslash does the same. Nothing is expanded: `$HOME` is five characters.
+//! quotes a backslash does the same. Nothing is expanded: `$HOME` is five characters. A list may be written as in a
+//! configuration file as well: `["a", "b"]`, and variables as `{ A = "1" }`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,10 +69,21 @@ fn pieces(text: &str, separates: fn(char) -> bool) -> Result<Vec<String>, ValueE
     Ok(done)
 }
 
+/// A value that is written as in a configuration file, between these brackets: `["a", "b"]`. What is no TOML is nothing
+/// of the kind, and may be a word of a list.
+fn as_in_a_file(text: &str, bracket: char) -> Option<toml::Value> {
+    let text = text.trim();
+    if !text.starts_with(bracket) {
+        return None;
+    }
+    let mut table: toml::Table = format!("value = {text}").parse().ok()?;
+    table.remove("value").filter(|_| table.is_empty())
+}
+
 /// A text as [`pieces`] reads it back in one piece: as it is, or in single quotes.
 fn quoted(text: &str, separates: fn(char) -> bool) -> String {
     let plain = |c: char| !separates(c) && !c.is_whitespace() && !c.is_control() && !matches!(c, '\'' | '"' | '\\');
-    match !text.is_empty() && text.chars().all(plain) {
+    match !text.is_empty() && !text.starts_with('[') && text.chars().all(plain) {
         true => text.to_owned(),
         false => in_quotes(text),
     }
@@ -109,6 +121,9 @@ macro_rules! list {
             type Err = ValueError;
 
             fn from_str(text: &str) -> Result<Self, ValueError> {
+                if let Some(list) = as_in_a_file(text, '[') {
+                    return Self::deserialize(list).map_err(|error| ValueError::new(error.message().to_owned()));
+                }
                 let read: fn(String) -> Result<$element, ValueError> = $read;
                 pieces(text, $separates)?.into_iter().map(read).collect::<Result<_, _>>().map(Self)
             }
@@ -231,7 +246,8 @@ impl EnvMap {
 
     /// Adds a variable, or replaces it, if it can be one.
     pub fn insert(&mut self, name: &str, value: &str) -> Result<(), ValueError> {
-        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '=' | ',' | '\'' | '"' | '\\');
+        let odd =
+            |c: char| c.is_whitespace() || c.is_control() || matches!(c, '=' | ',' | '\'' | '"' | '\\' | '{' | '}');
         if name.is_empty() || name.contains(odd) {
             return Err(ValueError::not(name, "the name of a variable", "use letters, digits and '_'"));
         }
@@ -247,6 +263,9 @@ impl FromStr for EnvMap {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
+        if let Some(table) = as_in_a_file(text, '{') {
+            return Self::deserialize(table).map_err(|error| ValueError::new(error.message().to_owned()));
+        }
         let mut map = Self::default();
         for (at, piece) in pieces(text, comma)?.iter().enumerate() {
             let (name, value) = piece.split_once('=').ok_or_else(|| {
@@ -387,5 +406,22 @@ mod tests {
         fn no_text_is_too_strange(text in any::<String>()) {
             let _ = (text.parse::<Words>(), text.parse::<Paths>(), text.parse::<EnvMap>(), text.parse::<Signals>());
         }
+    }
+
+    #[test]
+    fn what_is_written_as_in_a_file_is_read_as_there() {
+        let words = |text: &str| text.parse::<Words>().map(|words| words.0).map_err(|error| error.to_string());
+        assert_eq!(words(r#"["--port", "80 80"]"#), Ok(vec!["--port".to_owned(), "80 80".to_owned()]));
+        assert_eq!(words(" [1, 'a'] "), Ok(vec!["1".to_owned(), "a".to_owned()]));
+        // Not TOML: words, as a shell would see them.
+        assert_eq!(words("[a] b"), Ok(vec!["[a]".to_owned(), "b".to_owned()]));
+        let odd = Words(vec!["[1]".to_owned()]);
+        assert_eq!(odd.to_string().parse(), Ok(odd));
+        assert_eq!("[0, 3]".parse::<Codes>(), Ok(Codes(vec![0, 3])));
+        assert!("[0, 300]".parse::<Codes>().is_err());
+        let variables = r#"{A="1", B = "x,y"}"#.parse::<EnvMap>().unwrap();
+        assert_eq!(variables.to_string(), "A=1,B='x,y'");
+        let wrong = "{A=1".parse::<EnvMap>().unwrap_err().to_string();
+        assert!(wrong.contains("the name of a variable"), "{wrong}");
     }
 }

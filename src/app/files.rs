@@ -79,7 +79,10 @@ impl App {
             .and_then(|path| std::fs::read_to_string(path).ok())
             .map(|text| text.lines().next().unwrap_or_default().trim().to_owned());
         if app.script.is_none() && !app.config.as_deref().is_some_and(has_command) {
-            return Err(AppError::Empty(app.dir));
+            return Err(match nested.read_link() {
+                Ok(target) if !nested.exists() => AppError::Dangling { link: nested, target },
+                _ => AppError::Empty(app.dir),
+            });
         }
         Ok(app)
     }
@@ -166,6 +169,9 @@ fn wants_bash(path: &Path) -> bool {
 /// Whether a configuration names a program, so that no run script is needed. A file that cannot be parsed counts when
 /// the key stands in it: the start will then name its mistake, which "not an app" would hide.
 fn has_command(config: &Path) -> bool {
+    if config.metadata().is_ok_and(|meta| !meta.is_file()) {
+        return true; // No file that could be read, a named pipe say: the start says so.
+    }
     let Ok(text) = std::fs::read_to_string(config) else { return false };
     match text.parse::<toml::Table>() {
         Ok(table) => table.get("process").and_then(|section| section.get("command")).is_some(),

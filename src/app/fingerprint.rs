@@ -3,9 +3,9 @@
 //! A look at the file's metadata answers nearly always, for about a microsecond. Only where that differs are the
 //! contents compared: a file that was touched, or written anew with the same text, has not changed.
 
-use std::fs::{File, Metadata};
+use std::fs::{Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ struct Print(u64, Option<u64>);
 impl Fingerprint {
     /// Takes the fingerprint of a file, also of one that does not exist.
     pub fn take(path: &Path) -> Self {
-        let print = path.metadata().ok().map(|meta| Print(identity(&meta), contents(path, meta.len())));
+        let print = path.metadata().ok().map(|meta| Print(identity(&meta), contents(path, &meta)));
         Self(path.to_owned(), print)
     }
 
@@ -39,7 +39,7 @@ impl Fingerprint {
             (None, Err(_)) => false,
             (None, Ok(_)) | (Some(_), Err(_)) => true,
             (Some(Print(then, said)), Ok(meta)) => {
-                then != identity(&meta) && (said.is_none() || said != contents(&self.0, meta.len()))
+                then != identity(&meta) && (said.is_none() || said != contents(&self.0, &meta))
             }
         }
     }
@@ -51,12 +51,21 @@ fn identity(meta: &Metadata) -> u64 {
     hash(parts.iter().flat_map(|part| part.to_le_bytes()))
 }
 
-fn contents(path: &Path, size: u64) -> Option<u64> {
-    if size > LARGEST {
+/// Of a regular file alone: to open a named pipe would wait for a writer, and hold up whoever asks.
+fn contents(path: &Path, meta: &Metadata) -> Option<u64> {
+    if !meta.is_file() || meta.len() > LARGEST {
         return None;
     }
-    let mut bytes = Vec::with_capacity(size as usize);
-    File::open(path).ok()?.take(LARGEST + 1).read_to_end(&mut bytes).ok()?;
+    let mut bytes = Vec::with_capacity(meta.len() as usize);
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .ok()?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .ok()?;
     Some(hash(bytes))
 }
 

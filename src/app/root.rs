@@ -53,6 +53,14 @@ pub enum AppError {
     /// There is a directory, but nothing in it to run.
     #[error("{dir} is not an app: it has no run script, and no process.command in a conf.toml", dir = .0.display())]
     Empty(PathBuf),
+    /// Its `run` link leads nowhere.
+    #[error("{link} is a link to {target}, which is not there", link = .link.display(), target = .target.display())]
+    Dangling {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads, as it says.
+        target: PathBuf,
+    },
     /// The directory cannot be read.
     #[error("cannot read {path}", path = .path.display())]
     Read {
@@ -120,6 +128,13 @@ impl Root {
     /// All apps, sorted by name.
     pub fn apps(&self) -> io::Result<Vec<App>> {
         Ok(self.names()?.iter().filter_map(|name| App::inspect(self, name).ok()).collect())
+    }
+
+    /// What was meant to be an app and cannot be used, sorted by name: [`App::inspect`] says why.
+    pub fn broken(&self) -> io::Result<Vec<AppName>> {
+        let is_broken =
+            |name: &AppName| matches!(App::inspect(self, name), Err(error) if !matches!(error, AppError::Empty(_)));
+        Ok(self.names()?.into_iter().filter(is_broken).collect())
     }
 
     /// The app that a person called `name`.

@@ -59,18 +59,9 @@ pub(super) fn at_rest(app: &mut AppStatus, root: &Root, ask: &Ask, environment: 
 /// Why a directory cannot be started.
 fn unusable(error: &AppError) -> String {
     match error {
-        AppError::Empty(dir) => match dangling(dir) {
-            Some(target) => format!("run is a link to {target}, which is not there"),
-            None => "there is no run script, and no process.command in a conf.toml".to_owned(),
-        },
+        AppError::Empty(_) => "there is no run script, and no process.command in a conf.toml".to_owned(),
+        AppError::Dangling { target, .. } => format!("run is a link to {}, which is not there", target.display()),
         AppError::Read { source, .. } => format!("{error}: {source}"),
         AppError::Name(_) | AppError::Missing { .. } => error.to_string(),
     }
-}
-
-/// Where the `run` link of a directory leads, if there is nothing.
-pub(super) fn dangling(dir: &Path) -> Option<String> {
-    let link = dir.join("run");
-    let target = link.read_link().ok()?;
-    (!link.exists()).then(|| target.display().to_string())
 }

@@ -58,6 +58,10 @@ Examples:
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
         let dry_run = session.globals.dry_run;
         let dir = session.root()?.path().join(self.app.as_str());
+        if self.app.as_str() == GLOBAL_FILE {
+            let message = format!("{GLOBAL_FILE} is the configuration of all apps below the root");
+            return Err(CliError::failed("make", &self.app, message, Some("give the app another name".to_owned())));
+        }
         let command = located(&self.command, &std::env::current_dir().unwrap_or_default());
         let files = draft(&self.app, &command, self.check.as_deref());
         let there: Vec<&str> = files.iter().map(|file| file.name).filter(|name| dir.join(name).exists()).collect();
@@ -81,6 +85,9 @@ Examples:
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// What no app can be called: its directory would stand in the place of that file.
+const GLOBAL_FILE: &str = "conf.toml";
 
 /// A file to be made.
 #[derive(Debug, PartialEq)]

@@ -78,7 +78,7 @@ fn all(session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
         match App::inspect(root, &name) {
             Ok(app) => all.push(never_started(&app)),
             // What is no app at all is nobody's business; what was meant to be one is shown.
-            Err(AppError::Empty(dir)) if drift::dangling(&dir).is_none() => {}
+            Err(AppError::Empty(_)) => {}
             Err(_) => {
                 let path = root.path().join(name.as_str()).to_string_lossy().into_owned();
                 all.push(AppStatus::unknown(name, path));

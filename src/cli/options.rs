@@ -34,6 +34,9 @@ impl AppOptions {
         let (mut settings, no_config) = self.asked?;
         for setting in settings.iter_mut().filter(|setting| names_a_file(setting)) {
             setting.value = absolute(Path::new(&setting.value))?.to_string_lossy().into_owned();
+            if setting.key == "process.environment_file" {
+                can_be_read_later(&setting.origin, Path::new(&setting.value))?;
+            }
         }
         Ok(Ask { settings, no_config, ..plain(globals)? })
     }
@@ -50,7 +53,19 @@ fn names_a_file(setting: &Setting) -> bool {
 pub(super) fn plain(globals: &Globals) -> Result<Ask, CliError> {
     let absolute = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
     let (config_file, env_file) = (absolute(&globals.config)?, absolute(&globals.env)?);
+    env_file.as_deref().map_or(Ok(()), |file| can_be_read_later("--env", file))?;
     Ok(Ask { config_file, env_file, force: globals.force, ..Ask::default() })
+}
+
+/// Refuses a file of variables that only this process can read, and only once, such as what a shell's `<(…)` leads to.
+fn can_be_read_later(flag: &str, file: &Path) -> Result<(), CliError> {
+    if file.metadata().is_ok_and(|meta| !meta.is_file()) {
+        let message = format!("{flag} {}: it is not a regular file", file.display());
+        let hint =
+            "each start reads it anew, in another process than this one: write the variables to a file".to_owned();
+        return Err(CliError::Usage { message, hint: Some(hint) });
+    }
+    Ok(())
 }
 
 /// The options of an app as a start would find them; nothing where they have mistakes.

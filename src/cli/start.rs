@@ -99,6 +99,9 @@ pub(super) fn background(
     let order = Order { act, apps: &names(apps), absent: Absent::ToBackground, deadline, request: &request };
     let mut tally = Tally::default();
     session.order(&order, Say::Each, &mut tally)?;
+    if tally.unchanged > 0 && !start.ask.settings.is_empty() {
+        session.screen.note("what runs already goes on with the options of its own start; restart takes new ones");
+    }
     match attached {
         Some(attached) => attached.follow(session, tally.exit()),
         None => Ok(tally.exit()),

@@ -99,6 +99,13 @@ impl StartAll {
                 }
             }
         }
+        // What was meant to be an app is not passed over in silence: its start says what keeps it from being one.
+        if !self.only_active {
+            let root = session.root()?;
+            let doing = format!("read {}", root.path().display());
+            chosen.extend(root.broken().map_err(|source| CliError::Io { doing, source })?);
+            chosen.retain(|name| !excluded.contains(name));
+        }
         Ok(chosen)
     }
 

@@ -384,5 +384,6 @@ fn missing(error: &AppError) -> StartFailure {
     if let AppError::Read { source, .. } = error {
         message = format!("{message}: {source}");
     }
-    StartFailure { trouble: Trouble::Missing, message, hint: None }
+    let trouble = if let AppError::Dangling { .. } = error { Trouble::Lasting } else { Trouble::Missing };
+    StartFailure { trouble, message, hint: None }
 }

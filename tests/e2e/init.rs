@@ -34,6 +34,8 @@ fn nothing_that_is_there_is_written_over() {
     home.ctl(["init", "web"]).exits(1).explains("has conf.toml already");
     assert_eq!(app.read("conf.toml"), "mine");
     assert!(!app.path("run").exists(), "all or nothing");
+    home.ctl(["init", "conf.toml"]).exits(1).explains("conf.toml is the configuration of all apps");
+    assert!(!home.root().join("conf.toml").exists());
     // What is no file of an app's is in nobody's way.
     home.app("api").file("server.py", "");
     home.ctl(["--dry-run", "init", "api"]).ok();

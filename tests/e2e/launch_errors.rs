@@ -3,6 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use crate::support::{AppDir, Home, Output, is_root, testapp};
 
 /// The start fails, says for which app and why, and the app is `failed` and not tried again.
@@ -265,4 +268,39 @@ fn a_repaired_app_starts() {
     app.behaves("sleep");
     home.ctl(["start", "web"]).ok();
     assert_eq!(app.status().state, "running");
+}
+
+#[test]
+fn a_named_pipe_in_the_place_of_a_file_holds_up_nobody() {
+    let home = Home::new();
+    let other = home.app("other").behaves("sleep");
+    home.ctl(["start", "other"]).ok();
+    let app = home.app("web").behaves("sleep");
+    mkfifo(&app.path("conf.toml"), Mode::S_IRWXU).unwrap();
+    home.ctl(["start", "web"]).exits(2).explains("conf.toml: cannot read it: it is not a regular file");
+    fs::remove_file(app.path("conf.toml")).unwrap();
+    let pipe = path(&app, "pipe");
+    mkfifo(pipe.as_str(), Mode::S_IRWXU).unwrap();
+    home.ctl(["start", "web", "--env-file", &pipe]).exits(2).explains("--env-file").explains("not a regular file");
+    home.ctl(["--env", &pipe, "start", "web"]).exits(2).explains("--env ").explains("not a regular file");
+    home.ctl(["start", "web", "--log", &pipe]).ok();
+    assert_eq!((app.status().state.as_str(), other.status().state.as_str()), ("running", "running"));
+    home.ctl(["stop", "web"]).ok();
+}
+
+#[test]
+fn a_run_link_that_leads_nowhere_is_not_passed_over() {
+    let home = Home::new();
+    let app = home.app("web").file("v2/run", "#!/bin/sh\nexec sleep 60\n");
+    symlink("v3", app.path("run")).unwrap();
+    home.app("other").behaves("sleep");
+    let why = "run is a link to v3, which is not there";
+    home.ctl(["start-all"]).exits(1).says("started 1, failed 1 (web)").explains(why);
+    home.ctl(["start", "web"]).exits(1).explains(why);
+    home.ctl(["config", "check"]).exits(2).says(why);
+    home.ctl(["why", "web"]).ok().says(why);
+    home.ctl(["list"]).explains(why);
+    fs::remove_file(app.path("run")).unwrap();
+    symlink("v2", app.path("run")).unwrap();
+    home.ctl(["start-all"]).ok().says("started 1, already running 1");
 }

@@ -30,6 +30,7 @@ fn a_day_in_the_life() {
 
     // Starting what runs is a success, and says so.
     home.ctl(["start", "web"]).ok().says_one_of(&["already running"]).says(&pid.to_string());
+    home.ctl(["start", "web", "--umask", "077"]).ok().says("already running").explains("goes on with the options");
     assert_eq!(web.status().main_pid(), pid);
 
     // A restart is another process.

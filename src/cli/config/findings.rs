@@ -98,7 +98,7 @@ impl Inspection<'_> {
         for dir in dirs {
             let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let files = ["run", "run.sh", "conf.toml"].map(|file| dir.join(file));
-            if !files.iter().any(|file| file.exists()) {
+            if !files.iter().any(|file| file.symlink_metadata().is_ok()) {
                 continue;
             }
             match self.root.app(&name) {

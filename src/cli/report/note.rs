@@ -26,7 +26,7 @@ pub(in crate::cli) fn note(app: &AppStatus, now: f64) -> Option<String> {
             parts.extend(app.last_exit.as_ref().map(|exit| format!("{}, {}", ended(app), ago(exit, now))))
         }
         State::Failed => {
-            let why = app.note.clone().unwrap_or_else(|| ended(app));
+            let why = app.note.as_deref().map_or_else(|| ended(app), first);
             let tried = match app.attempts {
                 1 => "gave up after 1 restart".to_owned(),
                 more => format!("gave up after {more} restarts"),
@@ -39,7 +39,9 @@ pub(in crate::cli) fn note(app: &AppStatus, now: f64) -> Option<String> {
     if !matches!(app.state, State::Backoff | State::Failed) {
         parts.extend(app.note.clone());
     }
-    parts.extend(mistakes(app));
+    // The mistake that a start has named already is not named again.
+    let named = app.note.as_deref().filter(|_| app.state == State::Failed).unwrap_or_default();
+    parts.extend(mistakes(app).filter(|_| !app.mistakes.iter().any(|mistake| named == mistake)));
     parts.extend(drift(app));
     let line = parts.join(", ");
     (!line.is_empty()).then(|| on_one_line(&line))
@@ -107,6 +109,14 @@ fn retry(app: &AppStatus) -> String {
     format!("retry {}{of}{left}", app.attempts)
 }
 
+/// The first of several reasons, a line each, and how many more there are.
+fn first(reasons: &str) -> String {
+    match reasons.trim_end().split_once('\n') {
+        Some((first, more)) => format!("{first} (+{} more)", more.lines().count()),
+        None => reasons.to_owned(),
+    }
+}
+
 /// What keeps it from being started: the mistake, or where all of them are told.
 fn mistakes(app: &AppStatus) -> Option<String> {
     match app.mistakes.as_slice() {
@@ -165,6 +175,19 @@ mod tests {
         let check = CheckStatus { last: Some(last), failures: 1, ..samples::check() };
         let web = AppStatus { check: Some(check), ready: true, ..app("web", State::Running) };
         assert_eq!(note(&web, NOW).unwrap(), "unhealthy 1/3: \\x1b[2Jno");
+    }
+
+    #[test]
+    fn of_several_mistakes_the_first_is_told_and_each_once() {
+        let failed = |note: &str, mistakes: &[&str]| AppStatus {
+            note: Some(note.to_owned()),
+            mistakes: mistakes.iter().map(|mistake| (*mistake).to_owned()).collect(),
+            ..app("web", State::Failed)
+        };
+        assert_eq!(note(&failed("a: no", &["a: no"]), NOW).unwrap(), "a: no");
+        assert_eq!(note(&failed("a: no\nb: no\nc: no", &[]), NOW).unwrap(), "a: no (+2 more)");
+        let both = note(&failed("a: no\nb: no", &["a: no", "b: no"]), NOW).unwrap();
+        assert_eq!(both, "a: no (+1 more), config: 2 mistakes, see daemonctl config check web");
     }
 
     #[test]

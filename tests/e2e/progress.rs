@@ -81,7 +81,7 @@ fn ctrl_c_leaves_the_terminal_clean_and_tells_what_goes_on() {
     stop.wait_for("stopping web: ");
     stop.ctrl_c();
     let (_, seen) = stop.wait();
-    let left = left_on_screen(&seen).replace("^C", "");
+    let left = left_on_screen(&seen);
     assert_eq!(left, "daemonctl: web goes on stopping; daemonctl status web shows how far it is\n", "{seen:?}");
     assert_eq!(web.status().state, "stopping");
     home.ctl(["stop", "--force", "web"]).ok();

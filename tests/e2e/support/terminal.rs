@@ -106,9 +106,10 @@ impl Terminal {
         set_size(&self.device, rows, columns);
     }
 
-    /// What the terminal has been sent, with the carriage returns taken out that it adds itself.
+    /// What the terminal has been sent, without what it adds itself: carriage returns, and the echo of Ctrl-C, which may
+    /// come in the middle of anything.
     pub(crate) fn text(&self) -> String {
-        self.screen.text().replace("\r\n", "\n")
+        self.screen.text().replace("\r\n", "\n").replace("^C", "")
     }
 
     /// What came out of the output that is no terminal.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::CliError;
 use super::page::{Line, Page};
+use super::screen::Screen;
 use crate::config::values::Level;
 use crate::logs::body::LONGEST_LINE;
 use crate::logs::filter::Filter;
@@ -83,7 +84,8 @@ impl Lines {
 }
 
 /// Follows logs; the origins of the page are theirs, in this order.
-pub(super) struct Follow<W: Write> {
+pub(super) struct Follow<'a, W: Write> {
+    pub(super) screen: &'a Screen,
     pub(super) logs: Vec<Live>,
     pub(super) page: Page<W>,
     /// Where nothing is put around the lines, they need not be whole.
@@ -93,7 +95,7 @@ pub(super) struct Follow<W: Write> {
     pub(super) stamps: Stamps,
 }
 
-impl<W: Write> Follow<W> {
+impl<W: Write> Follow<'_, W> {
     /// Shows what comes until Ctrl-C, or until the time is up.
     pub(super) fn run(mut self) -> Result<(), CliError> {
         let failed = |source| CliError::Io { doing: "wait for more output".into(), source };
@@ -138,7 +140,9 @@ impl<W: Write> Follow<W> {
             });
             read.map_err(|broken| broken.at(tail.path()))?;
         }
-        put(&mut self.page, &mut held).and_then(|()| self.page.flush()).map_err(CliError::Output)
+        put(&mut self.page, &mut held).and_then(|()| self.page.flush()).map_err(CliError::Output)?;
+        self.logs.iter_mut().flat_map(|log| log.tail.unread.drain(..)).for_each(|unread| self.screen.note(&unread));
+        Ok(())
     }
 
     /// Shows lines that have no end, and will not get one any more.

@@ -166,7 +166,7 @@ Examples:
         if self.follow {
             tell_unread(session, &logs);
             let logs = logs.into_iter().map(Past::go_on).collect::<Result<_, _>>()?;
-            Follow { logs, page, raw: raw_follow, until: self.until, stamps }.run()?;
+            Follow { screen: &session.screen, logs, page, raw: raw_follow, until: self.until, stamps }.run()?;
             return Ok(ExitCode::SUCCESS);
         }
         page.finish().map_err(CliError::Output)?;

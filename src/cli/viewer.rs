@@ -186,6 +186,9 @@ impl Attached {
         }
         self.logs = logs;
         self.put(&mut held).map_err(CliError::Output)?;
+        for unread in self.logs.iter_mut().flat_map(|log| log.tail.unread.drain(..)).filter(|_| !self.quiet) {
+            self.board.say(&unread, Instant::now()).map_err(CliError::Output)?;
+        }
         Ok(more)
     }
 

@@ -5,11 +5,13 @@
 //! has compressed it, and `.times` that it is the index of one. Whatever is called otherwise belongs to somebody else:
 //! it is not read, not counted and never removed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
+
+use super::times;
 
 /// When an archive was made. The order is that of the rotations, and so that of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,24 +74,57 @@ pub enum Form {
     Zstd,
 }
 
+impl Form {
+    /// What ends the name of an archive that is stored so.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
+
+    /// The same, with what is before it in the name.
+    fn split(name: &str) -> (&str, Self) {
+        let packed = [Self::Gzip, Self::Zstd].into_iter();
+        packed.filter_map(|form| Some((name.strip_suffix(form.suffix())?, form))).next().unwrap_or((name, Self::Plain))
+    }
+}
+
 /// One archive of a log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archive {
     /// When it was made.
     pub stamp: Stamp,
     /// How it is stored.
     pub form: Form,
-    /// Where it is.
-    pub path: PathBuf,
+    /// What it is called, or was before it was packed. Its index is still called so.
+    pub plain: PathBuf,
+    /// How it is stored as well: somebody is packing it, or was, and was killed.
+    pub others: Vec<Form>,
 }
 
 impl Archive {
-    /// What it is called, or was before it was packed. Its index is still called so.
-    pub fn unpacked(&self) -> PathBuf {
-        match self.form {
-            Form::Plain => self.path.clone(),
-            Form::Gzip | Form::Zstd => self.path.with_extension(""),
-        }
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.path_in(self.form)
+    }
+
+    /// Where it is packed, or would be.
+    pub fn packed(&self) -> PathBuf {
+        self.path_in(if self.form == Form::Plain { Form::Gzip } else { self.form })
+    }
+
+    /// All that it is stored in.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        std::iter::once(self.form).chain(self.others.iter().copied()).map(|form| self.path_in(form))
+    }
+
+    /// Where it is when it is stored in this form.
+    pub fn path_in(&self, form: Form) -> PathBuf {
+        let mut name = self.plain.as_os_str().to_owned();
+        name.push(form.suffix());
+        name.into()
     }
 }
 
@@ -110,8 +145,8 @@ fn with_suffix(log: &Path, suffix: &str) -> PathBuf {
 pub struct Archives {
     /// The archives, oldest first.
     pub all: Vec<Archive>,
-    /// Indices of archives that are not there any more.
-    pub orphans: Vec<PathBuf>,
+    /// What archives were called that are not there any more, though their indices are.
+    pub orphans: Vec<Stamp>,
 }
 
 /// Finds the archives of a log. A directory that does not exist holds none.
@@ -123,32 +158,46 @@ pub fn list(log: &Path) -> io::Result<Archives> {
         Err(error) => return Err(error),
     };
     let names: Vec<OsString> = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()?;
-    Ok(among(log, names.iter().filter_map(|name| name.to_str())))
+    let mut found = among(log, names.iter().filter_map(|name| name.to_str()));
+    // A directory that is read while an archive is packed may show neither of its names, one being too new and the other
+    // gone. Its index was there all the time.
+    let hidden: Vec<Archive> = found.orphans.iter().filter_map(|stamp| look_up(log, *stamp)).collect();
+    if !hidden.is_empty() {
+        found.orphans.retain(|stamp| hidden.iter().all(|archive| archive.stamp != *stamp));
+        found.all.extend(hidden);
+        found.all.sort_by_key(|archive| archive.stamp);
+    }
+    Ok(found)
+}
+
+/// Looks for an archive by its names, in the order in which they come and go.
+fn look_up(log: &Path, stamp: Stamp) -> Option<Archive> {
+    let archive = |form| Archive { stamp, form, plain: path(log, stamp), others: Vec::new() };
+    let forms = [Form::Plain, Form::Gzip, Form::Zstd].into_iter();
+    forms.map(archive).find(|archive| archive.path().symlink_metadata().is_ok())
 }
 
 /// The archives of a log among these names in its directory.
 pub fn among<'a>(log: &Path, names: impl Iterator<Item = &'a str>) -> Archives {
     let Some(log_name) = log.file_name().and_then(|name| name.to_str()) else { return Archives::default() };
-    let mut found = Archives::default();
-    let mut indices = Vec::new();
+    let (mut forms, mut indices) = (BTreeMap::<Stamp, BTreeSet<Form>>::new(), Vec::new());
     for suffix in names.filter_map(|name| name.strip_prefix(log_name)?.strip_prefix('.')) {
-        let here = || with_suffix(log, suffix);
-        let (stamp, form) = match suffix {
-            _ if suffix.ends_with(".times") => {
-                indices.extend(suffix.strip_suffix(".times").and_then(Stamp::parse).map(|stamp| (stamp, here())));
-                continue;
-            }
-            _ if suffix.ends_with(".gz") => (suffix.strip_suffix(".gz"), Form::Gzip),
-            _ if suffix.ends_with(".zst") => (suffix.strip_suffix(".zst"), Form::Zstd),
-            _ => (Some(suffix), Form::Plain),
-        };
-        found.all.extend(stamp.and_then(Stamp::parse).map(|stamp| Archive { stamp, form, path: here() }));
+        if let Some(stamp) = suffix.strip_suffix(times::SUFFIX) {
+            indices.extend(Stamp::parse(stamp));
+            continue;
+        }
+        let (stamp, form) = Form::split(suffix);
+        if let Some(stamp) = Stamp::parse(stamp) {
+            forms.entry(stamp).or_default().insert(form);
+        }
     }
-    found.all.sort();
-    let stamps: HashSet<Stamp> = found.all.iter().map(|archive| archive.stamp).collect();
-    found.orphans = indices.into_iter().filter(|(stamp, _)| !stamps.contains(stamp)).map(|(_, path)| path).collect();
-    found.orphans.sort();
-    found
+    indices.retain(|stamp| !forms.contains_key(stamp));
+    indices.sort();
+    let archive = |(stamp, mut forms): (Stamp, BTreeSet<Form>)| {
+        let form = forms.pop_first()?; // The plain one, if it is there, is whole.
+        Some(Archive { stamp, form, plain: path(log, stamp), others: forms.into_iter().collect() })
+    };
+    Archives { all: forms.into_iter().filter_map(archive).collect(), orphans: indices }
 }
 
 impl Archives {
@@ -171,9 +220,7 @@ impl Keep {
     /// Those that have to go, oldest first; `now` is in seconds since the epoch.
     pub fn excess(self, archives: &[Archive], now: u64) -> &[Archive] {
         let count = self.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
-        // The same archive twice, plain and packed, is one.
-        let same = archives.chunk_by(|one, next| one.stamp == next.stamp).rev().take(count);
-        let too_many = archives.len() - same.map(<[Archive]>::len).sum::<usize>();
+        let too_many = archives.len().saturating_sub(count);
         let too_old = archives.iter().take_while(|archive| self.expiry(archive).is_some_and(|at| at <= now)).count();
         &archives[..too_many.max(too_old)]
     }
@@ -196,8 +243,8 @@ mod tests {
         Stamp { seconds, number }
     }
 
-    fn names(found: &[Archive]) -> Vec<&str> {
-        found.iter().map(|archive| archive.path.file_name().unwrap().to_str().unwrap()).collect()
+    fn names(found: &[Archive]) -> Vec<String> {
+        found.iter().map(|archive| archive.path().file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -253,6 +300,7 @@ mod tests {
             "web.log.2026-01-31-120005",
             "web.log.2026-01-31-120005.1.gz",
             "web.log.2025-12-31-235959.zst",
+            "web.log.2026-01-31-120005.10.gz",
             "web.log.2025-12-31-235959.times",
             "web.log.2025-12-30-235959.times",
         ];
@@ -267,7 +315,24 @@ mod tests {
         ];
         assert_eq!(names(&found.all), order);
         assert_eq!(found.all.iter().filter(|archive| archive.form == Form::Plain).count(), 4);
-        assert_eq!(found.orphans, [Path::new("logs/web.log.2025-12-30-235959.times")]);
+        let twice: Vec<_> = found.all.iter().flat_map(Archive::paths).collect();
+        assert_eq!(twice.len(), order.len() + 1, "one is just being packed, and still one archive");
+        assert_eq!(twice[5], Path::new("logs/web.log.2026-01-31-120005.10.gz"));
+        assert_eq!(found.orphans.iter().map(|stamp| stamp.suffix()).collect::<Vec<_>>(), ["2025-12-30-235959"]);
+    }
+
+    #[test]
+    fn what_a_directory_does_not_show_while_it_changes_is_looked_up_where_an_index_tells_of_it() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("web.log");
+        let at = |second: u64| stamp(1_769_860_800 + second, 0);
+        for (second, form) in [(1, Form::Plain), (2, Form::Gzip), (3, Form::Zstd)] {
+            let found = look_up(&log, at(second));
+            assert_eq!(found, None);
+            let archive = Archive { stamp: at(second), form, plain: path(&log, at(second)), others: Vec::new() };
+            std::fs::write(archive.path(), "").unwrap();
+            assert_eq!(look_up(&log, at(second)), Some(archive));
+        }
     }
 
     #[test]
@@ -281,7 +346,12 @@ mod tests {
 
     #[test]
     fn the_oldest_go_by_count_and_by_age() {
-        let archive = |at| Archive { stamp: stamp(at, 0), form: Form::Plain, path: format!("a.{at}").into() };
+        let archive = |at| Archive {
+            stamp: stamp(at, 0),
+            form: Form::Plain,
+            plain: format!("a.{at}").into(),
+            others: Vec::new(),
+        };
         let archives: Vec<_> = [10, 20, 30, 40].map(archive).into();
         let keep = |count, age: Option<u64>| Keep { count, age: age.map(Duration::from_secs) };
         let gone = |keep: Keep, now| keep.excess(&archives, now).iter().map(|a| a.stamp.seconds).collect::<Vec<_>>();
@@ -298,10 +368,5 @@ mod tests {
         assert_eq!(keep(None, Some(100)).next_expiry(&archives, 170), Some(0));
         assert_eq!(keep(Some(1), None).next_expiry(&archives, 70), None);
         assert_eq!(keep(None, Some(100)).next_expiry(&[], 70), None);
-        // One is just being packed.
-        let twice = Archive { form: Form::Gzip, path: "a.20.gz".into(), ..archives[1].clone() };
-        let archives = [&archives[..2], &[twice], &archives[2..]].concat();
-        let gone = |count| keep(Some(count), None).excess(&archives, 0).len();
-        assert_eq!([gone(4), gone(3), gone(2)], [0, 1, 3]);
     }
 }

@@ -1,12 +1,14 @@
 //! One file of a log, open: its lines, and the times at which they came, by its index or by what they say.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use flate2::Crc;
+use flate2::read::MultiGzDecoder;
+
 use super::archives::{Archive, Form};
-use super::pack;
 use super::read::tail_offset;
 use super::stamps::Stamps;
 use super::times::{self, Index, Stretch};
@@ -51,9 +53,9 @@ pub(super) fn unpacked(plain: &Path, packed: &File) -> io::Result<Body> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
     let mut file = options.open(std::env::temp_dir())?;
-    io::copy(&mut flate2::read::MultiGzDecoder::new(io::BufReader::new(packed)), &mut file)?;
+    io::copy(&mut MultiGzDecoder::new(io::BufReader::new(packed)), &mut file)?;
     // Its inode was another; what the name says has to do.
-    let index = File::open(times::beside(plain)).ok();
+    let index = open(&times::beside(plain)).ok();
     let owner = index.as_ref().map(times::owner).transpose()?.flatten();
     Body::new(plain, file, owner)
 }
@@ -75,13 +77,45 @@ impl Body {
         self.file.metadata().map(|meta| (meta.dev(), meta.ino()))
     }
 
-    /// Whether an archive is this file, packed. Of one that is not packed by gzip, nobody knows.
+    /// Whether an archive was made of this file. Packed, it is another one, of the same time.
+    pub fn is_in(&self, archive: &Archive) -> bool {
+        let Ok(own) = self.file.metadata() else { return false };
+        match archive.plain.metadata() {
+            Ok(plain) => (plain.dev(), plain.ino()) == (own.dev(), own.ino()),
+            Err(_) => {
+                let written = |meta: &Metadata| (meta.mtime(), meta.mtime_nsec());
+                archive.packed().metadata().is_ok_and(|packed| written(&packed) == written(&own))
+                    && self.is_packed_in(archive)
+            }
+        }
+    }
+
+    /// Whether a packed archive holds what this file does. Of one that is not packed by gzip, nobody knows.
     pub fn is_packed_in(&self, archive: &Archive) -> bool {
         match archive.form {
-            Form::Plain => false,
-            Form::Gzip => pack::holds(&archive.path, &self.file, self.length).unwrap_or(false),
+            Form::Plain | Form::Gzip => self.is_told_by(&archive.packed()).unwrap_or(false),
             Form::Zstd => true,
         }
+    }
+
+    /// gzip ends with checksum and length, modulo 2^32, of what it holds (RFC 1952, 2.3.1).
+    fn is_told_by(&self, packed: &Path) -> io::Result<bool> {
+        let (packed, length, mut told) = (open(packed)?, self.file.metadata()?.len(), [0; 8]);
+        packed.read_exact_at(&mut told, packed.metadata()?.len().saturating_sub(8))?;
+        let (checksum, size) = told.split_at(4);
+        if size != (length as u32).to_le_bytes() {
+            return Ok(false);
+        }
+        let (mut crc, mut block, mut at) = (Crc::new(), vec![0; BLOCK], 0);
+        while at < length {
+            let count = self.file.read_at(&mut block, at)?;
+            if count == 0 {
+                return Ok(false);
+            }
+            crc.update(&block[..count]);
+            at += count as u64;
+        }
+        Ok(checksum == crc.sum().to_le_bytes())
     }
 
     /// How long it was when that was last looked at.

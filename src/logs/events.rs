@@ -116,7 +116,7 @@ mod tests {
         let line = |number: usize| format!("1970-01-01T00:00:00.000Z info  event {number}\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), line(8));
         let archived = archives::list(&path).unwrap().all;
-        let read: Vec<_> = archived.iter().map(|archive| std::fs::read_to_string(&archive.path).unwrap()).collect();
+        let read: Vec<_> = archived.iter().map(|archive| std::fs::read_to_string(archive.path()).unwrap()).collect();
         assert_eq!(read, [[4, 5], [6, 7]].map(|pair| pair.map(line).concat()));
     }
 }

@@ -18,10 +18,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::archives::{self, Archive, Stamp};
-use super::body::{self, Body, identity};
+use super::body::{self, Body};
 use super::read::tail_offset;
 use super::real;
-use super::whole::{Log, open_archive};
+use super::whole::{Log, open_archive, unreadable};
 
 /// One log that is read as it grows.
 #[derive(Debug)]
@@ -33,20 +33,22 @@ pub struct Tail {
     offset: u64,
     /// The newest archive when the file was opened: whatever is newer was made of this file, or of one that came later.
     newest: Option<Stamp>,
+    /// Archives that could not be shown, and why; to be told once.
+    pub unread: Vec<String>,
 }
 
 impl Tail {
     /// Begins with the last `lines` lines of the file. A file that does not exist yet is read from its beginning.
     pub fn open(path: &Path, lines: usize) -> io::Result<Self> {
         let (path, real) = (path.to_owned(), real(path));
-        let mut tail = Self { path, real, body: None, offset: 0, newest: None };
+        let mut tail = Self { path, real, body: None, offset: 0, newest: None, unread: Vec::new() };
         // Before the archives are listed: what is rotated from now on is this file.
         if let Some(file) = open(&tail.path)? {
             let length = file.metadata()?.len();
             tail.offset = tail_offset(&file, length, lines)?;
             tail.body = Some(Body::new(&tail.real, file, None)?);
         }
-        tail.newest = tail.before_ours(archives::list(&tail.real)?.all)?;
+        tail.newest = last_before(&archives::list(&tail.real)?.all, tail.body.as_ref());
         Ok(tail)
     }
 
@@ -55,7 +57,7 @@ impl Tail {
         let (newest, real) = (log.newest(), log.real().to_owned());
         let body = log.into_current();
         let offset = if body.is_some() { offset } else { 0 };
-        Self { path: path.to_owned(), real, body, offset, newest }
+        Self { path: path.to_owned(), real, body, offset, newest, unread: Vec::new() }
     }
 
     /// The name of the file.
@@ -100,20 +102,21 @@ impl Tail {
             let Some(file) = open(&self.path)? else { return Ok(false) };
             let real = real(&self.path);
             let next = Body::new(&real, file, None)?;
+            // At once: what is archived while others are shown is made of this file, or came after it.
+            let all = archives::list(&real)?.all;
+            let newest = last_before(&all, Some(&next));
             // The archives of another log are no part of this one.
-            let same = real == self.real;
+            let missed = if real == self.real { self.missed(all, newest) } else { Vec::new() };
             self.real = real;
-            let all = if same { archives::list(&self.real)?.all } else { Vec::new() };
-            for archive in self.missed(all, next.identity()?)? {
+            for archive in missed {
                 self.newest = Some(archive.stamp);
-                let path = archive.path.clone();
-                // One that was too old, or that nobody can unpack, cannot be shown.
-                if let Ok(Some(mut body)) = open_archive(archive) {
-                    drain(&mut body, &path, &mut 0, u64::MAX, sink)?;
+                match open_archive(&archive) {
+                    Ok(Some((mut body, _))) => drain(&mut body, &archive.plain, &mut 0, u64::MAX, sink).map(|_| ())?,
+                    Ok(None) => {} // It was too old.
+                    Err(error) => self.unread.push(unreadable(&archive, &error)),
                 }
             }
-            (self.body, self.offset) = (Some(next), 0);
-            self.newest = self.before_ours(archives::list(&self.real)?.all)?;
+            (self.body, self.offset, self.newest) = (Some(next), 0, newest);
             if handed.get() > most {
                 return Ok(true);
             }
@@ -127,29 +130,18 @@ impl Tail {
         }
     }
 
-    /// The archives that were made of files which came after ours, and before the one that has the name now.
-    fn missed(&self, archives: Vec<Archive>, next: (u64, u64)) -> io::Result<Vec<Archive>> {
-        let mut newer: Vec<Archive> =
-            archives.into_iter().filter(|archive| Some(archive.stamp) > self.newest).collect();
-        if let Some(at) = newer.iter().position(|archive| identity(&archive.path) == Some(next)) {
-            newer.truncate(at);
-        }
-        let Some(body) = &self.body else { return Ok(newer) };
-        let ours = Some(body.identity()?);
-        let skipped = match newer.iter().position(|archive| identity(&archive.path) == ours) {
-            Some(at) => at + 1,
-            // The first to be made was ours; packed, it is another file.
-            None => usize::from(newer.first().is_some_and(|first| body.is_packed_in(first))),
+    /// The archives up to the newest, of files that came after ours.
+    fn missed(&self, archives: Vec<Archive>, newest: Option<Stamp>) -> Vec<Archive> {
+        let is_later = |archive: &Archive| Some(archive.stamp) > self.newest && Some(archive.stamp) <= newest;
+        let mut later: Vec<Archive> = archives.into_iter().filter(is_later).collect();
+        let Some(body) = &self.body else { return later };
+        let ours = match later.iter().position(|archive| body.is_in(archive)) {
+            // The first to be made was ours, also where whoever has packed it has not kept its time.
+            None => later.first().filter(|first| body.is_packed_in(first)).map(|_| 0),
+            found => found,
         };
-        newer.drain(..skipped);
-        Ok(newer)
-    }
-
-    /// The newest archive that is not our file itself, rotated meanwhile, or later.
-    fn before_ours(&self, archives: Vec<Archive>) -> io::Result<Option<Stamp>> {
-        let ours = self.body.as_ref().map(Body::identity).transpose()?;
-        let older = archives.iter().take_while(|archive| ours.is_none() || identity(&archive.path) != ours);
-        Ok(older.last().map(|archive| archive.stamp))
+        later.drain(..ours.map_or(0, |at| at + 1));
+        later
     }
 
     /// Whether the name now belongs to another file than the open one. No file at all is not another one.
@@ -161,6 +153,12 @@ impl Tail {
         };
         Ok(self.body.as_ref().map(Body::identity).transpose()? != Some(now))
     }
+}
+
+/// The newest archive that is not this file itself, rotated meanwhile, or later.
+fn last_before(archives: &[Archive], file: Option<&Body>) -> Option<Stamp> {
+    let older = archives.iter().take_while(|archive| !file.is_some_and(|file| file.is_in(archive)));
+    older.last().map(|archive| archive.stamp)
 }
 
 /// What takes pieces, and when they came.
@@ -275,6 +273,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::logs::pack::pack;
 
     fn read(tail: &mut Tail) -> String {
         let mut text = Vec::new();
@@ -344,6 +343,78 @@ mod tests {
             append(&path, "7\n");
             assert_eq!(read(&mut tail), "7\n");
         }
+    }
+
+    #[test]
+    fn archives_may_be_packed_and_made_while_others_are_shown() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("web.log");
+        let archive = |second: u32| home.path().join(format!("web.log.2026-01-31-1200{second:02}"));
+        let rotate = |second| fs::rename(&path, archive(second)).unwrap();
+        append(&path, "1\n");
+        let mut tail = Tail::open(&path, 9).unwrap();
+        rotate(1);
+        append(&path, "2\n");
+        rotate(2);
+        append(&path, "3\n");
+        let mut text = Vec::new();
+        let shown = tail.read::<io::Error>(&mut |piece| {
+            text.extend_from_slice(piece);
+            // While it is shown, two more rotations come, and all that is not open is packed.
+            if piece == b"2\n" {
+                rotate(3);
+                append(&path, "4\n");
+                rotate(4);
+                append(&path, "5\n");
+                for second in 1..4 {
+                    // Of one, both names are there: the packer has been killed.
+                    let kept = (second == 3).then(|| fs::read(archive(second)).unwrap());
+                    pack(&archive(second)).unwrap();
+                    kept.into_iter().for_each(|kept| fs::write(archive(second), kept).unwrap());
+                }
+                pack(&archive(4)).unwrap();
+            }
+            Ok(())
+        });
+        shown.unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "1\n2\n3\n4\n5\n");
+        append(&path, "6\n");
+        assert_eq!(read(&mut tail), "6\n");
+        assert!(tail.unread.is_empty(), "{:?}", tail.unread);
+
+        // What cannot be unpacked is named.
+        rotate(5);
+        append(&path, "7\n");
+        rotate(6);
+        fs::remove_file(archive(6)).unwrap();
+        fs::write(home.path().join("web.log.2026-01-31-120006.gz"), "nonsense").unwrap();
+        append(&path, "8\n");
+        assert_eq!(read(&mut tail), "8\n");
+        assert_eq!(tail.unread.len(), 1, "{:?}", tail.unread);
+        assert!(tail.unread[0].contains("web.log.2026-01-31-120006.gz"), "{:?}", tail.unread);
+    }
+
+    #[test]
+    fn an_archive_that_is_there_plain_and_packed_is_shown_once() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("web.log");
+        let archive = |second: u32| home.path().join(format!("web.log.2026-01-31-1200{second:02}"));
+        append(&path, "1\n");
+        let mut tail = Tail::open(&path, 9).unwrap();
+        for second in 1..4 {
+            append(&path, &format!("{second}\n"));
+            fs::rename(&path, archive(second)).unwrap();
+            let text = fs::read(archive(second)).unwrap();
+            pack(&archive(second)).unwrap();
+            let packed = home.path().join(format!("web.log.2026-01-31-1200{second:02}.gz"));
+            // The first is ours: it is held open, under the name that it had.
+            if second > 1 {
+                fs::write(archive(second), text).unwrap();
+            }
+            assert!(packed.exists());
+        }
+        append(&path, "4\n");
+        assert_eq!(read(&mut tail), "1\n1\n2\n3\n4\n");
     }
 
     #[test]

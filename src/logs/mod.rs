@@ -1,14 +1,14 @@
 //! Where output and events go, and reading them back.
 //!
 //! Writing: [`tap`] moves output from a pipe to a file, [`events`] writes the event log, in the words of [`happening`],
-//! [`rotate`] makes archives of either and removes them, [`pack`] compresses them; [`terminal`] shows output where `run` was typed, [`syslog`] sends
-//! it to the system log: each a [`mirror`] of a stream.
+//! [`rotate`] makes archives of either and removes them, [`pack`] compresses them; [`terminal`] shows output where `run`
+//! was typed, [`syslog`] sends it to the system log: each a [`mirror`] of a stream.
 //!
 //! Reading: the files hold exactly what the app wrote, so everything shown around a line is added here. [`body`] is a
-//! file of a log, [`whole`] a log with its archives, in which places are found without reading what lies between; [`scan`] goes from line to line,
-//! [`filter`] says which are wanted, [`level`] and [`stamps`] what a line says of itself, [`suspects`] where it is worth
-//! asking for its level, [`moment`] what a person means by a time; [`merge`] makes one of several logs. [`follow`] waits for more, whatever happens to the file's name
-//! meanwhile.
+//! file of a log, [`whole`] a log with its archives, in which places are found without reading what lies between;
+//! [`scan`] goes from line to line, [`filter`] says which are wanted, [`level`] and [`stamps`] what a line says of itself,
+//! [`suspects`] where it is worth asking for its level, [`moment`] what a person means by a time; [`merge`] makes one of
+//! several logs. [`follow`] waits for more, whatever happens to the file's name meanwhile.
 //!
 //! Both: [`archives`] knows what becomes of a log that is rotated, and [`times`] when its bytes were written.
 

@@ -4,7 +4,6 @@
 //! has lost nothing: a log without a file is begun anew, and an index that has not followed its log is brought after it
 //! ([`reunite`]). A rename never replaces anything, and what is not called like an archive is never touched.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use super::archives::{self, Archive, Keep, Stamp};
-use super::times;
+use super::{body, times};
 
 /// When a log is rotated, and how long its archives are kept. Nothing set: never, and for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +25,7 @@ pub struct Rules {
     pub max_age: Option<Duration>,
     /// The greatest number of archives.
     pub max_count: Option<u64>,
-    /// Whether archives are packed.
+    /// Whether archives are packed; those of events never are.
     #[serde(default)]
     pub compress: bool,
 }
@@ -78,14 +77,14 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// Brings an index that a rotation has left behind to the archive that it belongs to.
 pub fn reunite(log: &Path, inode: u64) -> io::Result<()> {
     let index = times::beside(log);
-    let Some(owner) = File::open(&index).and_then(|file| times::owner(&file)).ok().flatten() else { return Ok(()) };
+    let Some(owner) = body::open(&index).and_then(|file| times::owner(&file)).ok().flatten() else { return Ok(()) };
     if owner == inode {
         return Ok(());
     }
     let archived = archives::list(log)?.all.into_iter().rev();
-    let is_owner = |archive: &Archive| archive.path.metadata().is_ok_and(|meta| meta.ino() == owner);
+    let is_owner = |archive: &Archive| archive.path().metadata().is_ok_and(|meta| meta.ino() == owner);
     match archived.take(3).find(is_owner) {
-        Some(archive) => rename(&index, &times::beside(&archive.path)),
+        Some(archive) => rename(&index, &times::beside(&archive.plain)),
         None => Ok(()),
     }
 }
@@ -108,7 +107,7 @@ pub fn excess(log: &Path, rules: &Rules) -> io::Result<Excess> {
     let excess = keep.excess(&found.all, now()).len();
     let kept = found.all.split_off(excess);
     let mut files: Vec<PathBuf> = found.all.iter().flat_map(files_of).collect();
-    files.extend(found.orphans);
+    files.extend(found.orphans.into_iter().map(|stamp| times::beside(&archives::path(log, stamp))));
     let next = keep.next_expiry(&kept, now()).map(Duration::from_secs);
     Ok(Excess { files, kept, next })
 }
@@ -121,11 +120,11 @@ pub fn remove(files: &[PathBuf]) -> io::Result<()> {
 /// Makes room on a full disk: removes the oldest archive of a log. `false` if there is none.
 pub fn sacrifice(log: &Path) -> io::Result<bool> {
     let Some(oldest) = archives::list(log)?.all.into_iter().next() else { return Ok(false) };
-    remove(&files_of(&oldest)).map(|()| true)
+    remove(&files_of(&oldest).collect::<Vec<_>>()).map(|()| true)
 }
 
-fn files_of(archive: &Archive) -> [PathBuf; 2] {
-    [times::beside(&archive.unpacked()), archive.path.clone()]
+fn files_of(archive: &Archive) -> impl Iterator<Item = PathBuf> {
+    std::iter::once(times::beside(&archive.plain)).chain(archive.paths())
 }
 
 /// What somebody else has removed is removed.
@@ -164,7 +163,7 @@ mod tests {
             assert!(!log.exists());
         }
         let archived = archives::list(&log).unwrap().all;
-        let read: Vec<_> = archived.iter().map(|archive| std::fs::read_to_string(&archive.path).unwrap()).collect();
+        let read: Vec<_> = archived.iter().map(|archive| std::fs::read_to_string(archive.path()).unwrap()).collect();
         assert_eq!(read, (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
     }
 
@@ -175,7 +174,7 @@ mod tests {
         let one = inode(&log);
         Writer::open(&log, one, 0).unwrap().note(0, 5).unwrap();
         rotate(&log).unwrap();
-        let archive = archives::list(&log).unwrap().all.remove(0).path;
+        let archive = archives::list(&log).unwrap().all.remove(0).path();
         assert_eq!(Index::open(&archive, one, 4).unwrap().unwrap().at(0).unwrap().time, Some(5));
 
         // Killed between the two renames.

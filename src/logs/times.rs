@@ -24,10 +24,13 @@ const UNIT: u64 = 16;
 /// A batch so soon after the last record shares its time.
 const NEAR: u64 = 1000;
 
+/// What ends the name of an index.
+pub const SUFFIX: &str = ".times";
+
 /// The name of the index of a log.
 pub fn beside(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
-    name.push(".times");
+    name.push(SUFFIX);
     name.into()
 }
 

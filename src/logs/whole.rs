@@ -4,17 +4,21 @@
 //! times that its lines say, and the last lines from the end backwards. Parts are opened when they are first needed. A
 //! rotation while the log is read changes nothing: the file that was current when the log was opened stays its last part.
 //!
-//! An archive that was compressed is unpacked into a file without a name as soon as it is needed.
+//! An archive that was compressed is unpacked into a file without a name as soon as it is needed, and again should it be
+//! needed later: no more than two of them take room at a time.
 
-use std::fs::File;
+use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::archives::{self, Archive, Form, Stamp};
-use super::body::{Body, LOOK_BACK, identity, open, unpacked};
+use super::body::{Body, LOOK_BACK, open, unpacked};
 use super::real;
 use super::stamps::Stamps;
+
+/// How many archives are unpacked at the same time: one that is read, and one before it, which may tell the time and level
+/// of its first lines.
+const UNPACKED: usize = 2;
 
 /// Where a byte is: in which part, and how far into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,10 +32,11 @@ pub struct Place {
 /// One file of a log.
 #[derive(Debug)]
 struct Part {
-    path: PathBuf,
-    form: Form,
-    stamp: Option<Stamp>,
+    /// Nothing for the file that was current.
+    archive: Option<Archive>,
     body: Option<Body>,
+    /// Whether it could not be opened. It is not tried again.
+    lost: bool,
 }
 
 /// A log.
@@ -40,6 +45,8 @@ pub struct Log {
     /// Where it is, without links.
     real: PathBuf,
     parts: Vec<Part>,
+    /// Which of them are unpacked, the latest last.
+    unpacked: VecDeque<usize>,
     /// What could not be read, and why; to be told once.
     pub unread: Vec<String>,
     stamps: Stamps,
@@ -52,27 +59,17 @@ impl Log {
         // The current file first: whatever is rotated from now on is still this file.
         let current = match open(path) {
             Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if is_none(&error) => None,
             Err(error) => return Err(error),
         };
         let real = real(path);
-        let inode = current.as_ref().map(File::metadata).transpose()?.map(|meta| (meta.dev(), meta.ino()));
-        let mut parts = Vec::new();
-        for archive in archives::list(&real)?.all {
-            if inode.is_some() && identity(&archive.path) == inode {
-                break;
-            }
-            // The same archive twice: it is just being compressed, and the first is whole.
-            if parts.last().is_none_or(|last: &Part| last.stamp != Some(archive.stamp)) {
-                parts.push(Part { path: archive.path, form: archive.form, stamp: Some(archive.stamp), body: None });
-            }
-        }
-        let exists = current.is_some() || !parts.is_empty();
-        if let Some(file) = current {
-            let body = Some(Body::new(&real, file, None)?);
-            parts.push(Part { path: real.clone(), form: Form::Plain, stamp: None, body });
-        }
-        Ok(Self { real, parts, unread: Vec::new(), stamps, exists })
+        let current = current.map(|file| Body::new(&real, file, None)).transpose()?;
+        let archives = archives::list(&real)?.all.into_iter();
+        let before = archives.take_while(|archive| !current.as_ref().is_some_and(|body| body.is_in(archive)));
+        let mut parts: Vec<Part> =
+            before.map(|archive| Part { archive: Some(archive), body: None, lost: false }).collect();
+        parts.extend(current.map(|body| Part { archive: None, body: Some(body), lost: false }));
+        Ok(Self { real, exists: !parts.is_empty(), parts, unread: Vec::new(), unpacked: VecDeque::new(), stamps })
     }
 
     /// Where it is, without links.
@@ -110,7 +107,7 @@ impl Log {
 
     /// The file that was current, to go on with.
     pub fn into_current(self) -> Option<Body> {
-        self.parts.into_iter().next_back().filter(|part| part.stamp.is_none())?.body
+        self.parts.into_iter().next_back().filter(|part| part.archive.is_none())?.body
     }
 
     /// Where the last line begins that has no end yet; the end, if it has.
@@ -122,34 +119,37 @@ impl Log {
 
     /// The last archive there was.
     pub fn newest(&self) -> Option<Stamp> {
-        self.parts.iter().rev().find_map(|part| part.stamp)
+        self.parts.iter().rev().find_map(|part| part.archive.as_ref()).map(|archive| archive.stamp)
     }
 
     /// An open part; nothing for one that cannot be read, which is noted.
     pub fn body(&mut self, at: usize) -> Option<&mut Body> {
         let part = self.parts.get_mut(at)?;
-        if part.body.is_none() {
-            match part.open() {
-                Ok(body) => part.body = body,
-                Err(error) => self.unread.push(format!("cannot read {}: {error}", part.path.display())),
+        if let (None, false, Some(archive)) = (&part.body, part.lost, &part.archive) {
+            match open_archive(archive) {
+                Ok(Some((body, form))) => {
+                    part.body = Some(body);
+                    self.unpacked.extend((form != Form::Plain).then_some(at));
+                }
+                Ok(None) => {}
+                Err(error) => self.unread.push(unreadable(archive, &error)),
             }
-            // Whatever it was, it is not tried again.
-            if part.body.is_none() {
-                part.form = Form::Plain;
-                part.path = PathBuf::from("/dev/null");
-                part.body = Body::new(&part.path, open(&part.path).ok()?, None).ok();
-            }
+            part.lost = part.body.is_none();
         }
-        part.body.as_mut()
+        // All of them might be more than there is room for.
+        while self.unpacked.len() > UNPACKED {
+            self.unpacked.pop_front().into_iter().for_each(|first| self.parts[first].body = None);
+        }
+        self.parts[at].body.as_mut()
     }
 
     /// Closes a part that has been read.
     pub fn close(&mut self, at: usize) {
         if let Some(part) = self.parts.get_mut(at)
-            && part.stamp.is_some()
-            && part.form == Form::Plain
+            && part.archive.is_some()
         {
             part.body = None;
+            self.unpacked.retain(|unpacked| *unpacked != at);
         }
     }
 
@@ -172,7 +172,8 @@ impl Log {
     pub fn since(&mut self, time: u64) -> io::Result<Place> {
         let stamps = self.stamps.clone();
         // An archive has nothing that came after it was made; a second is for the clock's fraction.
-        let older = |part: &Part| part.stamp.is_some_and(|stamp| (stamp.seconds + 1).saturating_mul(1_000_000) <= time);
+        let late = |archive: &Archive| (archive.stamp.seconds + 1).saturating_mul(1_000_000) > time;
+        let older = |part: &Part| part.archive.as_ref().is_some_and(|archive| !late(archive));
         let first = self.parts.iter().take_while(|part| older(part)).count();
         for part in first..self.parts.len() {
             let Some(body) = self.body(part) else { continue };
@@ -219,30 +220,63 @@ impl Log {
     }
 }
 
-/// Opens an archive; nothing if it is gone.
-pub fn open_archive(archive: Archive) -> io::Result<Option<Body>> {
-    Part { path: archive.path, form: archive.form, stamp: Some(archive.stamp), body: None }.open()
+/// Opens an archive, and tells in which form it was found; nothing if it is gone: it was too old.
+pub fn open_archive(archive: &Archive) -> io::Result<Option<(Body, Form)>> {
+    let mut found = (archive.form, open(&archive.path()));
+    if archive.form == Form::Plain && found.1.as_ref().is_err_and(is_none) {
+        found = (Form::Gzip, open(&archive.packed())); // It may just have been packed.
+    }
+    let body = match found {
+        (_, Err(error)) if is_none(&error) => return Ok(None),
+        (Form::Plain, file) => Body::new(&archive.plain, file?, None)?,
+        (Form::Gzip, file) => unpacked(&archive.plain, &file?)?,
+        (Form::Zstd, _) => return Err(io::Error::other("it is packed with zstd; zstdcat shows it")),
+    };
+    Ok(Some((body, found.0)))
 }
 
-impl Part {
-    /// Opens it; nothing if it is gone: it was too old.
-    fn open(&self) -> io::Result<Option<Body>> {
-        let packed = || {
-            let mut name = self.path.as_os_str().to_owned();
-            name.push(".gz");
-            PathBuf::from(name)
-        };
-        match (self.form, open(&self.path)) {
-            (Form::Plain, Ok(file)) => Body::new(&self.path, file, None).map(Some),
-            (Form::Gzip, Ok(file)) => unpacked(&self.path.with_extension(""), &file).map(Some),
-            (Form::Zstd, Ok(_)) => Err(io::Error::other("it is packed with zstd; zstdcat shows it")),
-            (_, Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            // It may just have been packed.
-            (Form::Plain, Err(_)) => match open(&packed()) {
-                Ok(file) => unpacked(&self.path, &file).map(Some),
-                Err(_) => Ok(None),
-            },
-            (Form::Gzip | Form::Zstd, Err(_)) => Ok(None),
+fn is_none(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+/// Says that an archive is left out, and why.
+pub fn unreadable(archive: &Archive, why: &io::Error) -> String {
+    format!("cannot read {}: {why}", archive.path().display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use jiff::Zoned;
+
+    use super::*;
+    use crate::logs::pack::pack;
+
+    #[test]
+    fn of_all_that_is_packed_no_more_than_two_take_room_at_a_time() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("web.log");
+        for second in 1..6 {
+            let archive = home.path().join(format!("web.log.2026-01-31-12000{second}"));
+            fs::write(&archive, "line\n".repeat(second)).unwrap();
+            // One is packed after the log has been opened.
+            if second != 3 {
+                pack(&archive).unwrap();
+            }
         }
+        fs::write(&path, "1\n").unwrap();
+        let mut log = Log::open(&path, Stamps::at(Zoned::now())).unwrap();
+        pack(&home.path().join("web.log.2026-01-31-120003")).unwrap();
+        for _ in 0..2 {
+            for part in 0..5 {
+                assert_eq!(log.length(part), 5 * (part as u64 + 1));
+                let open = log.parts.iter().filter(|part| part.archive.is_some() && part.body.is_some()).count();
+                assert!(open <= UNPACKED, "{open} are unpacked");
+            }
+        }
+        let (start, end) = (log.start(), log.end());
+        assert_eq!(log.last(start, end, 100).unwrap(), (start, 16));
+        assert!(log.unread.is_empty(), "{:?}", log.unread);
     }
 }

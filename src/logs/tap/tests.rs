@@ -53,7 +53,7 @@ impl Story {
     }
 
     fn archived(&self) -> Vec<Vec<u8>> {
-        let read = |archive: &archives::Archive| fs::read(&archive.path).unwrap();
+        let read = |archive: &archives::Archive| fs::read(archive.path()).unwrap();
         archives::list(&self.log).unwrap().all.iter().map(read).collect()
     }
 }
@@ -172,8 +172,8 @@ fn files_are_cut_at_ends_of_lines_and_their_times_go_with_them() {
     let mut files = story.archived();
     assert_eq!(files.len(), 4, "as few as there can be, but for room left at ends");
     for archive in archives::list(&story.log).unwrap().all {
-        let meta = archive.path.metadata().unwrap();
-        assert!(Index::open(&archive.path, meta.ino(), meta.len()).unwrap().unwrap().at(0).unwrap().time.is_some());
+        let meta = archive.path().metadata().unwrap();
+        assert!(Index::open(&archive.path(), meta.ino(), meta.len()).unwrap().unwrap().at(0).unwrap().time.is_some());
     }
     files.push(fs::read(&story.log).unwrap());
     for file in &files {
@@ -258,8 +258,8 @@ fn two_streams_share_a_file_and_its_rotation() {
     let expected: String = (0..200).map(|number| format!("out {number:03}\nerr {number:03}\n")).collect();
     assert_eq!(String::from_utf8(files.concat()).unwrap(), expected);
     let times = archives::list(&out.log).unwrap().all;
-    let meta = times[0].path.metadata().unwrap();
-    assert!(Index::open(&times[0].path, meta.ino(), meta.len()).unwrap().is_some());
+    let meta = times[0].path().metadata().unwrap();
+    assert!(Index::open(&times[0].path(), meta.ino(), meta.len()).unwrap().is_some());
 }
 
 #[test]

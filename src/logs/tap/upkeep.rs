@@ -102,8 +102,8 @@ fn sweep(files: &[PathBuf]) {
 /// seconds since the epoch.
 fn to_be_packed(archives: Vec<Archive>, open: Option<(u64, u64)>, now: i64) -> (Vec<PathBuf>, bool) {
     let plain = archives.into_iter().rev().filter(|archive| archive.form == Form::Plain);
-    let closed = plain.filter(|archive| open.is_none() || identity(&archive.path) != open);
-    let (ready, young): (Vec<_>, Vec<_>) = closed.map(|archive| archive.path).partition(|path| {
+    let closed = plain.filter(|archive| open.is_none() || identity(&archive.path()) != open);
+    let (ready, young): (Vec<_>, Vec<_>) = closed.map(|archive| archive.path()).partition(|path| {
         // A rename counts as a change. One that is to come is of a clock that was set back.
         path.symlink_metadata().is_ok_and(|meta| now.abs_diff(meta.ctime()) > SETTLED.unsigned_abs())
     });

@@ -369,10 +369,10 @@ mod tests {
                 for second in 1..4 {
                     // Of one, both names are there: the packer has been killed.
                     let kept = (second == 3).then(|| fs::read(archive(second)).unwrap());
-                    pack(&archive(second)).unwrap();
+                    pack(&archive(second), &|| false).unwrap();
                     kept.into_iter().for_each(|kept| fs::write(archive(second), kept).unwrap());
                 }
-                pack(&archive(4)).unwrap();
+                pack(&archive(4), &|| false).unwrap();
             }
             Ok(())
         });
@@ -405,7 +405,7 @@ mod tests {
             append(&path, &format!("{second}\n"));
             fs::rename(&path, archive(second)).unwrap();
             let text = fs::read(archive(second)).unwrap();
-            pack(&archive(second)).unwrap();
+            pack(&archive(second), &|| false).unwrap();
             let packed = home.path().join(format!("web.log.2026-01-31-1200{second:02}.gz"));
             // The first is ours: it is held open, under the name that it had.
             if second > 1 {

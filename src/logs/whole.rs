@@ -262,12 +262,12 @@ mod tests {
             fs::write(&archive, "line\n".repeat(second)).unwrap();
             // One is packed after the log has been opened.
             if second != 3 {
-                pack(&archive).unwrap();
+                pack(&archive, &|| false).unwrap();
             }
         }
         fs::write(&path, "1\n").unwrap();
         let mut log = Log::open(&path, Stamps::at(Zoned::now())).unwrap();
-        pack(&home.path().join("web.log.2026-01-31-120003")).unwrap();
+        pack(&home.path().join("web.log.2026-01-31-120003"), &|| false).unwrap();
         for _ in 0..2 {
             for part in 0..5 {
                 assert_eq!(log.length(part), 5 * (part as u64 + 1));

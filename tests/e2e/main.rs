@@ -11,6 +11,7 @@ mod support;
 mod attach;
 mod capabilities;
 mod completions;
+mod compression;
 mod config;
 mod daemonrun;
 mod death;

@@ -27,8 +27,9 @@ pub(super) fn assert_cut_well(log: &Path, limit: u64) {
     }
 }
 
-/// An app that, once it finds the file `go`, prints numbered lines in bursts with a pause in seconds between, and then makes the file `done`.
-fn numbered(bursts: u32, lines: u32, pause: f32) -> String {
+/// An app that, once it finds the file `go`, prints numbered lines in bursts with a pause in seconds between, and then
+/// makes the file `done`.
+pub(super) fn numbered(bursts: u32, lines: u32, pause: f32) -> String {
     format!(
         "echo 000000000; while ! test -e go; do sleep 0.02; done\n\
          i=0; while [ $i -lt {bursts} ]; do\n\
@@ -38,7 +39,7 @@ fn numbered(bursts: u32, lines: u32, pause: f32) -> String {
 }
 
 /// The app with two who follow it, one of whom is stuck after the first line; it may go.
-fn watched(home: &Home, app: &AppDir<'_>) -> (Foreground, Foreground) {
+pub(super) fn watched(home: &Home, app: &AppDir<'_>) -> (Foreground, Foreground) {
     home.ctl(["start", "web"]).ok();
     let [follower, stuck] = [(); 2].map(|()| home.spawn(["logs", "-f", "--stdout", "web"]));
     for watcher in [&follower, &stuck] {
@@ -157,58 +158,6 @@ fn a_rotation_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
     home.ctl(["stop", "web"]).ok();
     assert_no_line_lost(&String::from_utf8(everything(&log)).unwrap());
     assert_cut_well(&log, 20_000);
-}
-
-#[test]
-fn archives_are_compressed_beneath_those_who_write_and_those_who_read() {
-    let home = Home::new();
-    let app = home.app("web");
-    app.run_script(&numbered(40, 5_000, 0.1));
-    app.conf("[logging]\nmax_size = 50000\nmax_count = 30\ncompress = 'gzip'");
-    let (follower, stuck) = watched(&home, &app);
-    for _ in 0..3 {
-        let (supervisor, _) = home.pair("web");
-        let before = packed(&app).len();
-        wait_until("some are compressed", SOON, || match packed(&app).len() {
-            more if more > before || app.path("done").exists() => Ok(()),
-            same => Err(format!("{same} compressed archives")),
-        });
-        kill(supervisor.pid, Signal::SIGKILL);
-    }
-    let log = log_of(&app, "web");
-    wait_until("all are compressed", Duration::from_secs(50), || match (app.path("done").exists(), archives(&log)) {
-        (true, plain) if plain.is_empty() => Ok(()),
-        state => Err(format!("{state:?}")),
-    });
-    assert_eq!(packed(&app).len(), 30, "{:?}", packed(&app));
-    // The newest of them are there, in order, however they are asked for.
-    let kept = home.ctl(["logs", "--stdout", "-n", "1000000", "web"]).ok().stdout;
-    let numbers: Vec<u32> = kept.lines().map(|line| line.parse().unwrap()).collect();
-    assert_eq!(numbers.last(), Some(&200_000));
-    assert!(numbers.len() >= 30 * 4_000 && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{}", numbers.len());
-    home.ctl(["logs", "--stdout", "--grep", "^000150000$", "web"]).ok().says("000150000\n");
-    let times = home.ctl(["logs", "--stdout", "-t", "--since", "1h", "--head", "1", "web"]).ok().stdout;
-    assert!(times.starts_with("20") && times.contains(&format!("{:09}", numbers[0])), "{times}");
-    // Who followed has seen all of it; who was held up, what there still was when it could go on.
-    stuck.signal(Signal::SIGCONT);
-    for (watcher, from) in [(follower, 0), (stuck, numbers[0])] {
-        wait_until("it has seen the last line", Duration::from_secs(50), || match watcher.stdout() {
-            seen if seen.ends_with("000200000\n") => Ok(()),
-            seen => Err(format!("{} bytes, {:?}", seen.len(), seen.lines().last())),
-        });
-        let seen: Vec<u32> = watcher.stdout().lines().map(|line| line.parse().unwrap()).collect();
-        let all = seen.iter().filter(|number| **number >= from);
-        let gap = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).collect::<Vec<_>>();
-        assert!(all.copied().eq(from..=200_000), "from {from}: {} lines, gaps {gap:?}", seen.len());
-        watcher.ctrl_c();
-        watcher.wait();
-    }
-}
-
-/// The compressed archives of an app's output.
-fn packed(app: &AppDir<'_>) -> Vec<String> {
-    let entries = fs::read_dir(app.path("logs")).unwrap().filter_map(Result::ok);
-    entries.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name.ends_with(".gz")).collect()
 }
 
 #[test]

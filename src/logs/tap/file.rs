@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use daemonctl_actors::rotation::Limit;
 
 use super::is_full;
+use super::packer::PACKER;
 use super::upkeep::Upkeep;
 use crate::logs::rotate::{self, Rules};
 use crate::logs::{open_through_own_links, real, times};
@@ -317,8 +318,12 @@ impl LogFile {
         !std::mem::replace(&mut self.complained, true)
     }
 
-    /// Removes the oldest archive, if the rules say that archives go at all. Whether there was one.
+    /// Gives up what is half packed, or else removes the oldest archive, if the rules say that archives go at all.
+    /// Whether there was one.
     pub(crate) fn makes_room(&mut self) -> bool {
+        if PACKER.makes_room() {
+            return true;
+        }
         let rotates = self.rules.prunes() || self.rules.max_size.is_some();
         let removed = self.opened().and_then(|opened| match rotates {
             true => rotate::sacrifice(&opened.real),

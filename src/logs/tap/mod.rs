@@ -13,6 +13,7 @@
 //! becomes of its archives, `pipe` the size of pipes.
 
 mod file;
+mod packer;
 mod pipe;
 pub mod relay;
 mod shared;

@@ -3,14 +3,12 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::packer::PACKER;
 use crate::logs::archives::{Archive, Form};
 use crate::logs::body::identity;
-use crate::logs::pack;
 use crate::logs::rotate::{self, Rules};
 
 /// How soon is looked again where something could not be done yet.
@@ -30,10 +28,6 @@ pub(super) struct Upkeep {
     again: Option<Instant>,
     /// Removes.
     sweeper: Option<JoinHandle<()>>,
-    /// Packs.
-    packer: Option<JoinHandle<()>>,
-    /// Whether it has been told that something cannot be packed.
-    complained: Arc<AtomicBool>,
 }
 
 impl Upkeep {
@@ -43,6 +37,12 @@ impl Upkeep {
         self.again = None;
         if !rules.prunes() && !rules.compress {
             return;
+        }
+        // Whose index it is that a rotation has left behind, cannot be told of an archive that is packed.
+        if rules.compress
+            && let Err(error) = rotate::reunite(log, open.or_else(|| identity(log)).map_or(0, |(_, inode)| inode))
+        {
+            tracing::warn!(path = %log.display(), %error, "cannot bring an index to its archive");
         }
         let excess = match rotate::excess(log, rules) {
             Ok(excess) => excess,
@@ -55,15 +55,10 @@ impl Upkeep {
         } else if !excess.files.is_empty() {
             self.sweeper = spawn(log, move || sweep(&excess.files));
         }
-        if rules.compress && is_busy(self.packer.as_ref()) {
-            soon(true);
-        } else if rules.compress {
-            let (ready, waits) = to_be_packed(excess.kept, open, now());
+        if rules.compress {
+            let (ready, waits) = to_be_packed(&excess.kept, open, now());
             soon(waits);
-            if !ready.is_empty() {
-                let complained = Arc::clone(&self.complained);
-                self.packer = spawn(log, move || pack_all(&ready, &complained));
-            }
+            PACKER.ask(log, ready);
         }
         let sleep = next.map(|after| after.clamp(Duration::from_millis(100), LONGEST_SLEEP));
         self.again = sleep.map(|after| Instant::now() + after);
@@ -100,26 +95,14 @@ fn sweep(files: &[PathBuf]) {
 
 /// Those that can be packed, the newest first, since they stay the longest; and whether others will be soon. `now` is in
 /// seconds since the epoch.
-fn to_be_packed(archives: Vec<Archive>, open: Option<(u64, u64)>, now: i64) -> (Vec<PathBuf>, bool) {
-    let plain = archives.into_iter().rev().filter(|archive| archive.form == Form::Plain);
-    let closed = plain.filter(|archive| open.is_none() || identity(&archive.path()) != open);
-    let (ready, young): (Vec<_>, Vec<_>) = closed.map(|archive| archive.path()).partition(|path| {
+fn to_be_packed(archives: &[Archive], open: Option<(u64, u64)>, now: i64) -> (Vec<PathBuf>, bool) {
+    let plain = archives.iter().rev().filter(|archive| archive.form == Form::Plain).map(|archive| &archive.plain);
+    let closed = plain.filter(|plain| open.is_none() || identity(plain) != open);
+    let (ready, young): (Vec<_>, Vec<_>) = closed.partition(|plain| {
         // A rename counts as a change. One that is to come is of a clock that was set back.
-        path.symlink_metadata().is_ok_and(|meta| now.abs_diff(meta.ctime()) > SETTLED.unsigned_abs())
+        plain.symlink_metadata().is_ok_and(|meta| now.abs_diff(meta.ctime()) > SETTLED.unsigned_abs())
     });
-    (ready, !young.is_empty())
-}
-
-fn pack_all(archives: &[PathBuf], complained: &AtomicBool) {
-    // Whatever else this machine has to do comes first. Linux keeps the nice value for each thread by itself.
-    let _ = rustix::process::setpriority_process(None, 19);
-    for archive in archives {
-        match pack::pack(archive) {
-            Ok(_) => complained.store(false, Ordering::Relaxed),
-            Err(error) if complained.swap(true, Ordering::Relaxed) => tracing::debug!(%error, "still cannot pack"),
-            Err(error) => tracing::warn!(archive = %archive.display(), %error, "cannot compress an archive"),
-        }
-    }
+    (ready.into_iter().cloned().collect(), !young.is_empty())
 }
 
 fn now() -> i64 {
@@ -129,7 +112,7 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::archives;
+    use crate::logs::{archives, times};
 
     #[test]
     fn what_is_open_or_has_just_been_made_is_not_packed() {
@@ -141,7 +124,7 @@ mod tests {
         }
         std::fs::write(home.path().join("web.log.2026-01-31-120004.gz"), "").unwrap();
         let ready =
-            |open: Option<&Path>, now| to_be_packed(archives::list(&log).unwrap().all, open.and_then(identity), now);
+            |open: Option<&Path>, now| to_be_packed(&archives::list(&log).unwrap().all, open.and_then(identity), now);
         let (nothing, all) = (Vec::new(), [3, 2, 1].map(at).to_vec());
         assert_eq!(ready(None, now()), (nothing.clone(), true), "they wait");
         assert_eq!(ready(None, now() + 10), (all.clone(), false));
@@ -150,5 +133,19 @@ mod tests {
         std::fs::remove_file(at(1)).unwrap();
         std::fs::remove_file(at(3)).unwrap();
         assert_eq!(ready(Some(&at(2)), now()), (nothing, false), "nobody waits for what is open");
+    }
+
+    #[test]
+    fn an_index_that_was_left_behind_is_brought_to_its_archive_before_that_is_packed() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("web.log");
+        let archive = home.path().join("web.log.2026-01-31-120000");
+        std::fs::write(&log, "one\n").unwrap();
+        let inode = log.metadata().unwrap().ino();
+        times::Writer::open(&log, inode, 0).unwrap().note(0, 5).unwrap();
+        std::fs::rename(&log, &archive).unwrap(); // Killed before the index followed.
+        let rules = Rules { compress: true, ..Rules::default() };
+        Upkeep::default().look(&log, &rules, None);
+        assert!(!times::beside(&log).exists() && times::beside(&archive).exists());
     }
 }

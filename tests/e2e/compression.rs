@@ -1,0 +1,144 @@
+//! Archives are compressed: nothing is lost by it, whoever is killed, whatever the disk is like, whoever reads meanwhile.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::rotation::{Disk, log_of, numbered, watched};
+use crate::support::{AppDir, Home, SOON, archives, assert_no_line_lost, is_root, kill, process, wait_until};
+
+#[test]
+fn archives_are_compressed_beneath_those_who_write_and_those_who_read() {
+    let home = Home::new();
+    let app = home.app("web");
+    app.run_script(&numbered(40, 5_000, 0.2));
+    app.conf("[logging]\nmax_size = 50000\nmax_count = 30\ncompress = 'gzip'");
+    let (follower, stuck) = watched(&home, &app);
+    let mut killed = 0;
+    for _ in 0..3 {
+        let (supervisor, _) = home.pair("web");
+        let before = packed(&app).len();
+        wait_until("some are compressed", SOON, || match packed(&app).len() {
+            more if more > before || app.path("done").exists() => Ok(()),
+            same => Err(format!("{same} compressed archives")),
+        });
+        killed += u32::from(!app.path("done").exists());
+        kill(supervisor.pid, Signal::SIGKILL);
+    }
+    assert!(killed > 0, "none was killed while the app wrote");
+    let log = log_of(&app, "web");
+    wait_until("all are compressed", Duration::from_secs(50), || match (app.path("done").exists(), archives(&log)) {
+        (true, plain) if plain.is_empty() => Ok(()),
+        state => Err(format!("{state:?}")),
+    });
+    assert_eq!(packed(&app).len(), 30, "{:?}", packed(&app));
+    // The newest of them are there, in order, however they are asked for.
+    let kept = home.ctl(["logs", "--stdout", "-n", "1000000", "web"]).ok().stdout;
+    let numbers: Vec<u32> = kept.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(numbers.last(), Some(&200_000));
+    assert!(numbers.len() >= 30 * 4_000 && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{}", numbers.len());
+    home.ctl(["logs", "--stdout", "--grep", "^000150000$", "web"]).ok().says("000150000\n");
+    let times = home.ctl(["logs", "--stdout", "-t", "--since", "1h", "--head", "1", "web"]).ok().stdout;
+    assert!(times.starts_with("20") && times.contains(&format!("{:09}", numbers[0])), "{times}");
+    // Who followed has seen all of it; who was held up, what there still was when it could go on.
+    stuck.signal(Signal::SIGCONT);
+    for (watcher, from) in [(follower, 0), (stuck, numbers[0])] {
+        wait_until("it has seen the last line", Duration::from_secs(50), || match watcher.stdout() {
+            seen if seen.ends_with("000200000\n") => Ok(()),
+            seen => Err(format!("{} bytes, {:?}", seen.len(), seen.lines().last())),
+        });
+        let seen: Vec<u32> = watcher.stdout().lines().map(|line| line.parse().unwrap()).collect();
+        let all = seen.iter().filter(|number| **number >= from);
+        let gap = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).collect::<Vec<_>>();
+        assert!(all.copied().eq(from..=200_000), "from {from}: {} lines, gaps {gap:?}", seen.len());
+        watcher.ctrl_c();
+        watcher.wait();
+    }
+}
+
+/// The compressed archives of an app's output.
+fn packed(app: &AppDir<'_>) -> Vec<String> {
+    let entries = fs::read_dir(app.path("logs")).unwrap().filter_map(Result::ok);
+    entries.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name.ends_with(".gz")).collect()
+}
+
+#[test]
+fn a_compression_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 200").conf("[logging]\nmax_size = 20000\ncompress = 'gzip'");
+    home.ctl(["start", "web"]).ok();
+    let log = log_of(&app, "web");
+    // One at a time, so that each time another archive is made before it goes.
+    for (number, call) in ["fsync", "linkat", "unlinkat", "unlinkat", "linkat", "fsync"].iter().enumerate() {
+        let (supervisor, _) = home.pair("web");
+        let mut strace = Command::new("strace")
+            .args(["-f", "-qq", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:signal=SIGKILL")])
+            .args(["-o", "/dev/null", "-p", &supervisor.pid.to_string()])
+            .stderr(fs::File::create(home.base().join(format!("strace.{number}"))).unwrap())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("strace(1) is installed");
+        wait_until(&format!("it is killed in {call}"), SOON, || match process(supervisor.pid) {
+            None => Ok(()),
+            Some(still) => Err(format!("{still:?}")),
+        });
+        strace.wait().expect("strace to end");
+        let before = packed(&app).len();
+        wait_until("another one goes on", SOON, || match packed(&app).len() {
+            more if more > before => Ok(()),
+            same => Err(format!("{same} compressed archives")),
+        });
+    }
+    home.ctl(["stop", "web"]).ok();
+    // What an app has left is compressed at its next start.
+    app.run_script("exec sleep 1000");
+    home.ctl(["start", "web"]).ok();
+    wait_until("all are compressed", SOON, || match archives(&log) {
+        plain if plain.is_empty() => Ok(()),
+        plain => Err(format!("{plain:?}")),
+    });
+    let all = home.ctl(["logs", "--stdout", "-n", "all", "web"]).ok().stdout;
+    assert_no_line_lost(&all);
+    // Each has kept its times.
+    let timed = home.ctl(["logs", "--stdout", "-n", "all", "-t", "web"]).ok().stdout;
+    assert_eq!(timed.lines().count(), all.lines().count());
+    assert!(
+        timed.lines().all(|line| line.starts_with("20")),
+        "{:?}",
+        timed.lines().find(|line| !line.starts_with("20"))
+    );
+}
+
+#[test]
+fn room_that_a_compression_takes_is_given_back_before_an_archive_or_a_line_is_lost() {
+    if !is_root("a small disk") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web");
+    let disk = Disk::new(&app.path("logs"), "64m");
+    let (before, archive) = (app.path("logs/web.log.2026-01-31-120000"), home.base().join("random"));
+    // It does not become smaller: compressed, there is no room for it. Its packer has 24 MB to begin with.
+    Command::new("head")
+        .args(["-c", "40M", "/dev/urandom"])
+        .stdout(fs::File::create(&archive).unwrap())
+        .status()
+        .unwrap();
+    fs::copy(&archive, &before).unwrap();
+    // While it is packed, the app writes more than is left by then.
+    app.run_script(
+        "while test $(stat -f -c %a logs) -gt 3000; do :; done\n\
+         head -c 14M /dev/zero; touch done; exec sleep 1000",
+    );
+    app.conf("[logging]\nmax_size = '100M'\ncompress = 'gzip'\nfile = 'events'");
+    home.ctl(["start", "web"]).ok();
+    wait_until("all is written", SOON, || match app.path("logs/web.log").metadata().map(|meta| meta.len()) {
+        Ok(length) if length == 14 << 20 => Ok(()),
+        other => Err(format!("{other:?}, {}", app.read("events"))),
+    });
+    assert!(fs::read(&before).unwrap() == fs::read(&archive).unwrap(), "the archive is as it was");
+    assert!(!app.read("events").contains("drop"), "{}", app.read("events"));
+    drop(disk);
+}

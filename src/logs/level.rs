@@ -1,8 +1,8 @@
 //! How grave a line is, by the words that common loggers put into it.
 //!
 //! Three styles are known: JSON (`"level":"warn"`, also as pino's numbers), logfmt (`level=warn`), and text, where the
-//! word stands near the beginning of the line: in capitals, in brackets, or before a colon. A line without such a word
-//! has no level of its own: it belongs to the line before it, as those of a stack trace do.
+//! word stands near the beginning of the line: in capitals, in brackets, before a colon, or next to a time in UTC. A
+//! line without such a word has no level of its own: it belongs to the line before it, as those of a stack trace do.
 
 use crate::config::values::Level;
 
@@ -121,7 +121,7 @@ fn logfmt_value(rest: &[u8]) -> Option<Level> {
     word(&rest[..end])
 }
 
-/// A word in the text: all in capitals, or in brackets, or first in the line and before a colon.
+/// A word in the text: all in capitals, or in brackets, or first in the line and before a colon, or alone behind a time.
 fn spoken(line: &[u8]) -> Option<Level> {
     let mut at = 0;
     while at < line.len() {
@@ -136,7 +136,8 @@ fn spoken(line: &[u8]) -> Option<Level> {
         let capital = text.iter().all(u8::is_ascii_uppercase);
         let bracketed = before == Some(b'[') && after.is_some_and(|byte| matches!(byte, b']' | b' ' | b':'));
         let leads = after == Some(b':') && is_preamble(&line[..at]);
-        if (capital || bracketed || leads)
+        let stamped = matches!(after, Some(b' ' | b'\t')) && is_stamp(&line[..at]);
+        if (capital || bracketed || leads || stamped)
             && !part_of_more(before)
             && !part_of_more(after)
             && let Some(level) = word(text)
@@ -151,6 +152,15 @@ fn spoken(line: &[u8]) -> Option<Level> {
 /// Whether nothing but a time stamp or punctuation stands before a word.
 fn is_preamble(text: &[u8]) -> bool {
     text.iter().all(|byte| !byte.is_ascii_alphabetic() || matches!(byte, b'T' | b'Z'))
+}
+
+/// Whether nothing but a time in UTC stands before a word, as in our own events.
+fn is_stamp(text: &[u8]) -> bool {
+    let stamp = text.trim_ascii_end();
+    stamp.len() < text.len()
+        && stamp.len() >= "2026-01-31T12:00:00Z".len()
+        && stamp.ends_with(b"Z")
+        && is_preamble(stamp)
 }
 
 #[cfg(test)]
@@ -169,6 +179,10 @@ mod tests {
             ("error: cannot open", Some(Level::Error)),
             ("warning: unused", Some(Level::Warn)),
             ("2026-01-31T12:00:00Z error: no", Some(Level::Error)),
+            ("2026-01-31T12:00:00.123Z warn  exited 3 after 1s", Some(Level::Warn)),
+            ("2026-01-31T12:00:00.123Z\tdebug\tmain.go:1\tup", Some(Level::Debug)),
+            ("2026-01-31T12:00:00Z no error at all", None),
+            ("12:00:00 error handling is better now", None),
             ("E0131 12:00:00.000000 1 main.go:1] no", Some(Level::Error)),
             ("I0131 12:00:00.000000 1 main.go:1] up", Some(Level::Info)),
             ("<3>no", Some(Level::Error)),

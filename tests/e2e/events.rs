@@ -103,6 +103,11 @@ fn all_apps_are_told_in_the_order_of_time_and_levels_are_those_of_the_events() {
     let warned = home.ctl(["events", "--level", "warn", "--json"]).ok();
     assert_eq!(kinds(&objects(&warned)), ["ended"], "{warned}");
     assert_eq!(objects(&warned)[0]["code"], 3);
+    // The same log, as lines.
+    let logged = home.ctl(["logs", "--events", "--level", "warn", "--json", "web"]).ok();
+    let lines = objects(&logged);
+    assert_eq!((lines.len(), &lines[0]["level"]), (1, &"warn".into()), "{logged}");
+    assert!(lines[0]["text"].as_str().unwrap().contains("exited 3"), "{logged}");
     home.ctl(["events", "-n", "1", "db"]).ok().says(", as asked").never_says("started");
     home.ctl(["events", "--until", "@1", "web"]).ok().never_says("started");
 }

@@ -77,17 +77,32 @@ impl Body {
         self.file.metadata().map(|meta| (meta.dev(), meta.ino()))
     }
 
-    /// Whether an archive was made of this file. Packed, it is another one, of the same time.
-    pub fn is_in(&self, archive: &Archive) -> bool {
-        let Ok(own) = self.file.metadata() else { return false };
-        match archive.plain.metadata() {
-            Ok(plain) => (plain.dev(), plain.ino()) == (own.dev(), own.ino()),
-            Err(_) => {
-                let written = |meta: &Metadata| (meta.mtime(), meta.mtime_nsec());
-                archive.packed().metadata().is_ok_and(|packed| written(&packed) == written(&own))
-                    && self.is_packed_in(archive)
-            }
+    /// How many of a log's archives were made before this file, which was opened as the log before they were listed.
+    pub fn archives_before(&self, log: &Path, archives: &[Archive]) -> usize {
+        match self.identity() {
+            // Looked at last: while the name is still this file's, it is none of them.
+            Ok(own) if identity(log) == Some(own) => archives.len(),
+            // Where several are like it, it was rotated last: there was hardly time for one more.
+            _ => self.plain_among(archives).or_else(|| self.packed_among(archives).last()).unwrap_or(archives.len()),
         }
+    }
+
+    /// Which of these archives this file is, under another name.
+    pub fn plain_among(&self, archives: &[Archive]) -> Option<usize> {
+        let own = self.identity().ok()?;
+        archives.iter().position(|archive| identity(&archive.plain) == Some(own))
+    }
+
+    /// Which of these archives this file may have become when it was packed: they are of the same time, and hold the
+    /// same.
+    pub fn packed_among(&self, archives: &[Archive]) -> impl Iterator<Item = usize> {
+        let written = |meta: &Metadata| (meta.mtime(), meta.mtime_nsec());
+        let own = self.file.metadata().ok().as_ref().map(written);
+        let is_so = move |archive: &Archive| {
+            let packed = archive.packed().metadata().ok().as_ref().map(written);
+            own.is_some() && packed == own && self.is_packed_in(archive)
+        };
+        archives.iter().enumerate().filter(move |(_, archive)| is_so(archive)).map(|(at, _)| at)
     }
 
     /// Whether a packed archive holds what this file does. Of one that is not packed by gzip, nobody knows.

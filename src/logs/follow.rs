@@ -48,7 +48,7 @@ impl Tail {
             tail.offset = tail_offset(&file, length, lines)?;
             tail.body = Some(Body::new(&tail.real, file, None)?);
         }
-        tail.newest = last_before(&archives::list(&tail.real)?.all, tail.body.as_ref());
+        tail.newest = last_before(&tail.path, &archives::list(&tail.real)?.all, tail.body.as_ref());
         Ok(tail)
     }
 
@@ -104,13 +104,13 @@ impl Tail {
             let next = Body::new(&real, file, None)?;
             // At once: what is archived while others are shown is made of this file, or came after it.
             let all = archives::list(&real)?.all;
-            let newest = last_before(&all, Some(&next));
+            let newest = last_before(&self.path, &all, Some(&next));
             // The archives of another log are no part of this one.
             let missed = if real == self.real { self.missed(all, newest) } else { Vec::new() };
             self.real = real;
             for archive in missed {
                 self.newest = Some(archive.stamp);
-                match open_archive(&archive) {
+                match open_archive(&archive, &mut || {}) {
                     Ok(Some((mut body, _))) => drain(&mut body, &archive.plain, &mut 0, u64::MAX, sink).map(|_| ())?,
                     Ok(None) => {} // It was too old.
                     Err(error) => self.unread.push(unreadable(&archive, &error)),
@@ -135,11 +135,10 @@ impl Tail {
         let is_later = |archive: &Archive| Some(archive.stamp) > self.newest && Some(archive.stamp) <= newest;
         let mut later: Vec<Archive> = archives.into_iter().filter(is_later).collect();
         let Some(body) = &self.body else { return later };
-        let ours = match later.iter().position(|archive| body.is_in(archive)) {
-            // The first to be made was ours, also where whoever has packed it has not kept its time.
-            None => later.first().filter(|first| body.is_packed_in(first)).map(|_| 0),
-            found => found,
-        };
+        // Packed, it was the first of those that are like it. The first of all it was also where whoever has packed it has
+        // not kept its time.
+        let first = || later.first().filter(|first| body.is_packed_in(first)).map(|_| 0);
+        let ours = body.plain_among(&later).or_else(|| body.packed_among(&later).next()).or_else(first);
         later.drain(..ours.map_or(0, |at| at + 1));
         later
     }
@@ -156,9 +155,9 @@ impl Tail {
 }
 
 /// The newest archive that is not this file itself, rotated meanwhile, or later.
-fn last_before(archives: &[Archive], file: Option<&Body>) -> Option<Stamp> {
-    let older = archives.iter().take_while(|archive| !file.is_some_and(|file| file.is_in(archive)));
-    older.last().map(|archive| archive.stamp)
+fn last_before(log: &Path, archives: &[Archive], file: Option<&Body>) -> Option<Stamp> {
+    let before = file.map_or(archives.len(), |file| file.archives_before(log, archives));
+    archives[..before].last().map(|archive| archive.stamp)
 }
 
 /// What takes pieces, and when they came.
@@ -415,6 +414,33 @@ mod tests {
         }
         append(&path, "4\n");
         assert_eq!(read(&mut tail), "1\n1\n2\n3\n4\n");
+    }
+
+    #[test]
+    fn files_that_are_alike_are_told_apart() {
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_769_860_800);
+        // Ours is the first; which of them are packed when they are looked at.
+        for packed in [[true; 3], [false, true, true], [true, false, false]] {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("web.log");
+            let write = || {
+                append(&path, "same\n");
+                fs::OpenOptions::new().write(true).open(&path).unwrap().set_modified(time).unwrap();
+            };
+            write();
+            let mut tail = Tail::open(&path, 9).unwrap();
+            assert_eq!(read(&mut tail), "same\n");
+            for (second, packed) in (1..).zip(packed) {
+                let archive = home.path().join(format!("web.log.2026-01-31-12000{second}"));
+                fs::rename(&path, &archive).unwrap();
+                if packed {
+                    pack(&archive, &|| false).unwrap();
+                }
+                write();
+            }
+            assert_eq!(read(&mut tail), "same\nsame\nsame\n", "{packed:?}");
+            assert_eq!(read(&mut Tail::open(&path, 9).unwrap()), "same\n");
+        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::body::{Body, LOOK_BACK, open, unpacked};
 use super::real;
 use super::stamps::Stamps;
 
-/// How many archives are unpacked at the same time: one that is read, and one before it, which may tell the time and level
-/// of its first lines.
+/// How many archives are unpacked at the same time, if there is room: one that is read, and one before it, which may tell
+/// the time and level of its first lines.
 const UNPACKED: usize = 2;
 
 /// Where a byte is: in which part, and how far into it.
@@ -64,10 +64,10 @@ impl Log {
         };
         let real = real(path);
         let current = current.map(|file| Body::new(&real, file, None)).transpose()?;
-        let archives = archives::list(&real)?.all.into_iter();
-        let before = archives.take_while(|archive| !current.as_ref().is_some_and(|body| body.is_in(archive)));
-        let mut parts: Vec<Part> =
-            before.map(|archive| Part { archive: Some(archive), body: None, lost: false }).collect();
+        let mut archives = archives::list(&real)?.all;
+        archives.truncate(current.as_ref().map_or(usize::MAX, |body| body.archives_before(path, &archives)));
+        let part = |archive| Part { archive: Some(archive), body: None, lost: false };
+        let mut parts: Vec<Part> = archives.into_iter().map(part).collect();
         parts.extend(current.map(|body| Part { archive: None, body: Some(body), lost: false }));
         Ok(Self { real, exists: !parts.is_empty(), parts, unread: Vec::new(), unpacked: VecDeque::new(), stamps })
     }
@@ -124,23 +124,32 @@ impl Log {
 
     /// An open part; nothing for one that cannot be read, which is noted.
     pub fn body(&mut self, at: usize) -> Option<&mut Body> {
-        let part = self.parts.get_mut(at)?;
-        if let (None, false, Some(archive)) = (&part.body, part.lost, &part.archive) {
-            match open_archive(archive) {
+        if let Part { archive: Some(archive), body: None, lost: false } = self.parts.get(at)? {
+            let archive = archive.clone();
+            let mut opened = open_archive(&archive, &mut || self.pack_again(UNPACKED - 1));
+            if opened.is_err() && !self.unpacked.is_empty() {
+                // There may be room for one of them.
+                opened = open_archive(&archive, &mut || self.pack_again(0));
+            }
+            let part = &mut self.parts[at];
+            match opened {
                 Ok(Some((body, form))) => {
                     part.body = Some(body);
                     self.unpacked.extend((form != Form::Plain).then_some(at));
                 }
                 Ok(None) => {}
-                Err(error) => self.unread.push(unreadable(archive, &error)),
+                Err(error) => self.unread.push(unreadable(&archive, &error)),
             }
             part.lost = part.body.is_none();
         }
-        // All of them might be more than there is room for.
-        while self.unpacked.len() > UNPACKED {
+        self.parts[at].body.as_mut()
+    }
+
+    /// Gives back the room that all but the latest of what is unpacked takes.
+    fn pack_again(&mut self, latest: usize) {
+        while self.unpacked.len() > latest {
             self.unpacked.pop_front().into_iter().for_each(|first| self.parts[first].body = None);
         }
-        self.parts[at].body.as_mut()
     }
 
     /// Closes a part that has been read.
@@ -197,6 +206,9 @@ impl Log {
             if said.is_some() || offset > LOOK_BACK || part + 1 < place.part {
                 return Ok(said);
             }
+            if part < place.part {
+                self.close(part); // What is read is at the place.
+            }
         }
         Ok(None)
     }
@@ -220,8 +232,9 @@ impl Log {
     }
 }
 
-/// Opens an archive, and tells in which form it was found; nothing if it is gone: it was too old.
-pub fn open_archive(archive: &Archive) -> io::Result<Option<(Body, Form)>> {
+/// Opens an archive, and tells in which form it was found; nothing if it is gone: it was too old. Before it is unpacked,
+/// room is made for it.
+pub fn open_archive(archive: &Archive, makes_room: &mut dyn FnMut()) -> io::Result<Option<(Body, Form)>> {
     let mut found = (archive.form, open(&archive.path()));
     if archive.form == Form::Plain && found.1.as_ref().is_err_and(is_none) {
         found = (Form::Gzip, open(&archive.packed())); // It may just have been packed.
@@ -229,7 +242,10 @@ pub fn open_archive(archive: &Archive) -> io::Result<Option<(Body, Form)>> {
     let body = match found {
         (_, Err(error)) if is_none(&error) => return Ok(None),
         (Form::Plain, file) => Body::new(&archive.plain, file?, None)?,
-        (Form::Gzip, file) => unpacked(&archive.plain, &file?)?,
+        (Form::Gzip, file) => {
+            makes_room();
+            unpacked(&archive.plain, &file?)?
+        }
         (Form::Zstd, _) => return Err(io::Error::other("it is packed with zstd; zstdcat shows it")),
     };
     Ok(Some((body, found.0)))
@@ -252,6 +268,47 @@ mod tests {
 
     use super::*;
     use crate::logs::pack::pack;
+
+    /// Writes a file, as of a time that many may be of.
+    fn write(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_769_860_800);
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn what_is_like_the_current_file_is_not_taken_for_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("web.log");
+        let at = |second: u32| home.path().join(format!("web.log.2026-01-31-12000{second}"));
+        for second in 1..4 {
+            write(&at(second), "line\n");
+            pack(&at(second), &|| false).unwrap();
+        }
+        write(&home.path().join("web.log.2026-01-31-120000.zst"), "nobody compares this");
+        write(&path, "line\n");
+        let mut log = Log::open(&path, Stamps::at(Zoned::now())).unwrap();
+        assert_eq!(log.parts(), 5, "the current file is none of the archives");
+        assert_eq!((1..5).map(|part| log.length(part)).collect::<Vec<_>>(), [5; 4]);
+
+        let current = log.into_current().unwrap();
+        let before = || current.archives_before(&path, &archives::list(&path).unwrap().all);
+        assert_eq!(before(), 4);
+        fs::rename(&path, at(4)).unwrap();
+        write(&at(5), "line\n");
+        pack(&at(5), &|| false).unwrap();
+        write(&path, "line\n");
+        assert_eq!(before(), 4, "it is an archive now, whatever is like it");
+        fs::remove_file(home.path().join("web.log.2026-01-31-120005.gz")).unwrap();
+        pack(&at(4), &|| false).unwrap();
+        assert_eq!(before(), 4, "that is packed");
+        fs::remove_file(home.path().join("web.log.2026-01-31-120004.gz")).unwrap();
+        write(&home.path().join("web.log.2026-01-31-120003.gz"), "another");
+        write(&home.path().join("web.log.2026-01-31-120002.gz"), "another");
+        write(&home.path().join("web.log.2026-01-31-120001.gz"), "another");
+        fs::remove_file(home.path().join("web.log.2026-01-31-120000.zst")).unwrap();
+        assert_eq!(before(), 3, "it has been removed");
+    }
 
     #[test]
     fn of_all_that_is_packed_no_more_than_two_take_room_at_a_time() {

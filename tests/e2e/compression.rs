@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -141,4 +141,94 @@ fn room_that_a_compression_takes_is_given_back_before_an_archive_or_a_line_is_lo
     assert!(fs::read(&before).unwrap() == fs::read(&archive).unwrap(), "the archive is as it was");
     assert!(!app.read("events").contains("drop"), "{}", app.read("events"));
     drop(disk);
+}
+
+#[test]
+fn a_compression_whose_disk_hangs_holds_up_nobody_elsewhere() {
+    if !is_root("a small disk") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web");
+    let disk = Disk::new(&app.path("logs"), "64m");
+    Command::new("head")
+        .args(["-c", "6M", "/dev/urandom"])
+        .stdout(fs::File::create(app.path("logs/web.log.2026-01-31-120000")).unwrap())
+        .status()
+        .unwrap();
+    // As soon as almost all of that is there a second time, the rest is filled.
+    app.run_script(
+        "while test $(stat -f -c %a logs) -gt 13400; do :; done; head -c 60M /dev/zero\n\
+         while :; do echo more; sleep 0.1; done",
+    );
+    app.conf("[logging]\nmax_size = '100M'\ncompress = 'gzip'\nfile = 'events'");
+    let other = home.app("other").behaves("lines 0 1000");
+    home.ctl(["start", "other"]).ok();
+    let (supervisor, _) = home.pair("other");
+    let mut strace = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=8000000", "-o", "/dev/null"])
+        .args(["-p", &supervisor.pid.to_string()])
+        .stderr(fs::File::create(home.base().join("strace")).unwrap())
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("strace(1) is installed");
+    let traced = || fs::read_to_string(format!("/proc/{}/status", supervisor.pid)).unwrap();
+    wait_until("it is traced", SOON, || match traced() {
+        status if status.contains("TracerPid:\t0\n") => Err(status),
+        _ => Ok(()),
+    });
+    home.ctl(["start", "web"]).ok();
+    let hangs = app.wait_for("dropping", |status| status.note.as_ref().is_some_and(|note| note.contains("dropped")));
+    assert!(hangs.note.unwrap().contains("No space left"), "says why");
+    wait_until("there is room again", SOON, || match app.read("events") {
+        events if events.contains("bytes of output") => Ok(()),
+        events => Err(events),
+    });
+    let _ = strace.kill();
+    strace.wait().expect("strace to end");
+    let lines = home.ctl(["logs", "--json", "-n", "all", "--stdout", "other"]).ok().stdout;
+    let times: Vec<SystemTime> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| humantime::parse_rfc3339(line["time"].as_str().unwrap()).unwrap())
+        .collect();
+    let longest = times.windows(2).map(|pair| pair[1].duration_since(pair[0]).unwrap_or_default()).max().unwrap();
+    assert!(longest < Duration::from_secs(4), "{longest:?} without a line, of 8 s");
+    assert!(other.log().lines().count() > 3000, "{}", other.log().lines().count());
+    drop(disk);
+}
+
+#[test]
+fn what_is_unpacked_takes_no_more_room_than_there_is() {
+    if !is_root("a small disk") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep");
+    home.ctl(["start", "web"]).ok();
+    home.ctl(["stop", "web"]).ok();
+    let logs = app.path("logs");
+    for archive in 0..5 {
+        let plain = logs.join(format!("web.log.2026-01-31-12000{archive}"));
+        let lines: String =
+            (archive * 50_000..(archive + 1) * 50_000).map(|line| format!("line {line:08}\n")).collect();
+        fs::write(&plain, lines).unwrap();
+        assert!(Command::new("gzip").arg(&plain).status().unwrap().success());
+    }
+    fs::write(logs.join("web.log"), "line 00250000\nend 250001\n").unwrap();
+    // Each takes 700 kB.
+    for room in ["1600k", "1m"] {
+        let disk = Disk::new(&home.base().join("small"), room);
+        for options in [&["-n", "all"][..], &["-n", "225000"], &["-n", "225000", "--level", "info"]] {
+            let mut logs = home.command(["logs", "--stdout", "web"].iter().chain(options));
+            logs.env("TMPDIR", home.base().join("small"));
+            let shown = home.finish(logs).ok();
+            assert!(shown.stderr.is_empty(), "{}", shown.stderr);
+            match options {
+                ["-n", "all"] => assert_no_line_lost(&shown.stdout),
+                _ => assert_eq!(shown.stdout.lines().count(), 225_000, "{room} {options:?}"),
+            }
+        }
+        drop(disk);
+    }
 }

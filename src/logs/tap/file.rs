@@ -321,7 +321,7 @@ impl LogFile {
     /// Gives up what is half packed, or else removes the oldest archive, if the rules say that archives go at all.
     /// Whether there was one.
     pub(crate) fn makes_room(&mut self) -> bool {
-        if PACKER.makes_room() {
+        if self.opened.as_ref().is_some_and(|opened| PACKER.makes_room(opened.id.0)) {
             return true;
         }
         let rotates = self.rules.prunes() || self.rules.max_size.is_some();

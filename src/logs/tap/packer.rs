@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,21 +10,36 @@ use std::time::Duration;
 
 use crate::logs::pack::{Packed, pack};
 
-/// How long room that is being given back is waited for: a disk may hang, and others write to other disks.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long room that is being given back is waited for. All output of a supervisor waits, so it is not long: a disk may
+/// hang in the middle of what is being packed. Nor is it short: where all processors are busy, it is the packer that waits.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Packs for all logs of this process.
-pub(super) static PACKER: Packer = Packer::new();
+pub(super) static PACKER: Packer = Packer::new(pack, PATIENCE);
+
+/// Packs an archive, and gives up when it is told to stop.
+type Pack = fn(&Path, &dyn Fn() -> bool) -> io::Result<Packed>;
 
 /// One archive, and the log that it is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Job {
     log: PathBuf,
     archive: PathBuf,
 }
 
+/// What is being packed.
+#[derive(Debug)]
+struct Current {
+    /// The file system that it takes room of.
+    device: Option<u64>,
+    /// Tells it to give up.
+    stop: Arc<AtomicBool>,
+}
+
 #[derive(Debug)]
 pub(super) struct Packer {
+    pack: Pack,
+    patience: Duration,
     work: Mutex<Work>,
     /// Something has been packed, or given up.
     done: Condvar,
@@ -32,8 +48,9 @@ pub(super) struct Packer {
 #[derive(Debug)]
 struct Work {
     waiting: VecDeque<Job>,
-    /// What is being packed, and what tells it to give up.
-    current: Option<(Job, Arc<AtomicBool>)>,
+    /// The archives that wait, and the one that is being packed.
+    asked: Option<HashSet<PathBuf>>,
+    current: Option<Current>,
     /// Whether there is a thread.
     running: bool,
     /// The logs of which it has been told that an archive cannot be packed.
@@ -41,22 +58,32 @@ struct Work {
 }
 
 impl Packer {
-    const fn new() -> Self {
-        let work = Work { waiting: VecDeque::new(), current: None, running: false, complained: None };
-        Self { work: Mutex::new(work), done: Condvar::new() }
+    const fn new(pack: Pack, patience: Duration) -> Self {
+        let work = Work { waiting: VecDeque::new(), asked: None, current: None, running: false, complained: None };
+        Self { pack, patience, work: Mutex::new(work), done: Condvar::new() }
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has archives of a log packed, in this order, after those that wait already.
+    /// Has archives of a log packed, in this order, after those that wait already. Those of it that have waited, and are
+    /// not among them, are left as they are.
     pub(super) fn ask(&'static self, log: &Path, archives: Vec<PathBuf>) {
         let mut work = self.work();
+        let Work { waiting, asked, .. } = &mut *work;
+        let asked = asked.get_or_insert_default();
+        let wanted: HashSet<&PathBuf> = archives.iter().collect();
+        waiting.retain(|job| {
+            let stays = job.log != log || wanted.contains(&job.archive);
+            if !stays {
+                asked.remove(&job.archive);
+            }
+            stays
+        });
         for archive in archives {
-            let job = Job { log: log.to_owned(), archive };
-            if !work.waiting.contains(&job) && work.current.as_ref().is_none_or(|(current, _)| *current != job) {
-                work.waiting.push_back(job);
+            if asked.insert(archive.clone()) {
+                waiting.push_back(Job { log: log.to_owned(), archive });
             }
         }
         if work.running || work.waiting.is_empty() {
@@ -69,15 +96,22 @@ impl Packer {
         }
     }
 
-    /// Gives back the room that an archive takes which is half packed. Whether there was one.
-    pub(super) fn makes_room(&self) -> bool {
+    /// Gives back the room on a file system that an archive takes which is half packed. `false` if there is none, or not
+    /// within a moment: what hangs is asked once.
+    pub(super) fn makes_room(&self, device: u64) -> bool {
         let work = self.work();
-        let Some((_, stop)) = &work.current else { return false };
-        stop.store(true, Ordering::Relaxed);
-        let stopped = Arc::clone(stop);
-        let goes_on = |work: &mut Work| work.current.as_ref().is_some_and(|(_, stop)| Arc::ptr_eq(stop, &stopped));
-        drop(self.done.wait_timeout_while(work, LONGEST_WAIT, goes_on));
-        true
+        let Some(current) = work.current.as_ref().filter(|current| current.device == Some(device)) else {
+            return false;
+        };
+        if current.stop.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        let stop = Arc::clone(&current.stop);
+        let goes_on = |work: &mut Work| work.current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.stop, &stop));
+        match self.done.wait_timeout_while(work, self.patience, goes_on) {
+            Ok((_, late)) => !late.timed_out(),
+            Err(_) => false,
+        }
     }
 
     fn run(&self) {
@@ -85,31 +119,42 @@ impl Packer {
         let _ = rustix::process::setpriority_process(None, 19);
         let mut work = self.work();
         while let Some(job) = work.waiting.pop_front() {
-            let stop = Arc::new(AtomicBool::new(false));
-            work.current = Some((job.clone(), Arc::clone(&stop)));
+            // Nobody waits for what this thread does to a disk, which may hang.
             drop(work);
-            let packed = pack(&job.archive, &|| stop.load(Ordering::Relaxed));
+            let device = job.archive.symlink_metadata().ok().map(|meta| meta.dev());
+            let stop = Arc::new(AtomicBool::new(false));
+            self.work().current = Some(Current { device, stop: Arc::clone(&stop) });
+            let packed = (self.pack)(&job.archive, &|| stop.load(Ordering::Relaxed));
             work = self.work();
             work.current = None;
+            work.asked.get_or_insert_default().remove(&job.archive);
             self.done.notify_all();
-            work.tell(&job, packed);
+            let is_news = work.is_news(&job.log, &packed);
+            drop(work);
+            if let Err(error) = packed {
+                let archive = job.archive.display();
+                match is_news {
+                    true => tracing::warn!(%archive, %error, "cannot compress an archive"),
+                    false => tracing::debug!(%archive, %error, "cannot compress an archive either"),
+                }
+            }
+            work = self.work();
         }
         work.running = false;
     }
 }
 
 impl Work {
-    /// Tells what cannot be packed, once until something can.
-    fn tell(&mut self, job: &Job, packed: io::Result<Packed>) {
+    /// Whether it is to be told that an archive cannot be packed: once for a log, until one of it can.
+    fn is_news(&mut self, log: &Path, packed: &io::Result<Packed>) -> bool {
         let complained = self.complained.get_or_insert_default();
-        let archive = job.archive.display();
         match packed {
-            Ok(Packed::Done) => _ = complained.remove(&job.log),
-            Ok(Packed::NotOurs) => {}
-            Err(error) if complained.insert(job.log.clone()) => {
-                tracing::warn!(%archive, %error, "cannot compress an archive");
+            Ok(Packed::Done) => {
+                complained.remove(log);
+                false
             }
-            Err(error) => tracing::debug!(%archive, %error, "cannot compress an archive either"),
+            Ok(Packed::NotOurs) => false,
+            Err(_) => complained.insert(log.to_owned()),
         }
     }
 }
@@ -117,6 +162,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Barrier;
     use std::time::Instant;
 
     use super::*;
@@ -130,24 +176,27 @@ mod tests {
 
     #[test]
     fn everything_that_is_asked_for_is_packed_once_and_room_is_given_back_at_once() {
-        let packer: &'static Packer = Box::leak(Box::new(Packer::new()));
+        let packer: &'static Packer = Box::leak(Box::new(Packer::new(pack, Duration::from_secs(30))));
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join("web.log");
         let at = |second: u32| home.path().join(format!("web.log.2026-01-31-1200{second:02}"));
         let packed = |second: u32| home.path().join(format!("web.log.2026-01-31-1200{second:02}.gz"));
-        assert!(!packer.makes_room(), "nothing is packed");
+        let device = home.path().metadata().unwrap().dev();
+        assert!(!packer.makes_room(device), "nothing is packed");
         // So much takes longer than to say that it shall be left.
         fs::File::create(at(1)).unwrap().set_len(4 << 30).unwrap();
         fs::write(at(2), "1\n").unwrap();
         packer.ask(&log, vec![at(1), at(2)]);
         packer.ask(&log, vec![at(2), at(1)]);
+        packer.ask(Path::new("db.log"), vec![]);
         let deadline = Instant::now() + Duration::from_secs(30);
         while packer.work().current.is_none() {
             assert!(Instant::now() < deadline, "{packer:?}");
             std::thread::yield_now();
         }
         assert_eq!(packer.work().waiting.len(), 1, "one is being packed, and one waits");
-        assert!(packer.makes_room());
+        assert!(!packer.makes_room(device + 1), "it takes no room there");
+        assert!(packer.makes_room(device));
         wait(packer, |work| work.current.is_none() && work.waiting.is_empty());
         assert!(at(1).exists() && !packed(1).exists(), "it was given up");
         assert!(!at(2).exists() && packed(2).exists());
@@ -155,5 +204,37 @@ mod tests {
         packer.ask(&log, vec![at(3)]);
         wait(packer, |work| work.current.is_none() && work.waiting.is_empty());
         assert!(packed(3).exists());
+    }
+    #[test]
+    fn what_hangs_is_waited_for_once_and_not_for_long() {
+        static GO: Barrier = Barrier::new(2);
+        fn hangs(_: &Path, stops: &dyn Fn() -> bool) -> io::Result<Packed> {
+            GO.wait();
+            assert!(stops());
+            Ok(Packed::NotOurs)
+        }
+        let packer: &'static Packer = Box::leak(Box::new(Packer::new(hangs, PATIENCE)));
+        let home = tempfile::tempdir().unwrap();
+        let device = home.path().metadata().unwrap().dev();
+        let archives = ["a", "b"].map(|name| home.path().join(name));
+        archives.iter().for_each(|archive| fs::write(archive, "").unwrap());
+        packer.ask(Path::new("web.log"), archives.to_vec());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while packer.work().current.is_none() {
+            assert!(Instant::now() < deadline, "{packer:?}");
+            std::thread::yield_now();
+        }
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            assert!(!packer.makes_room(device));
+        }
+        assert!(begun.elapsed() < PATIENCE * 10, "{:?}", begun.elapsed());
+        // What waits is packed no more once that is not asked for.
+        packer.ask(Path::new("web.log"), vec![]);
+        assert!(packer.work().waiting.is_empty());
+        GO.wait();
+        wait(packer, |work| !work.running);
+        packer.ask(Path::new("web.log"), archives.to_vec());
+        assert_eq!(packer.work().asked.as_ref().unwrap().len(), 2, "they may be asked for again");
     }
 }

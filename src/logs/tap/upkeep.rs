@@ -14,6 +14,9 @@ use crate::logs::rotate::{self, Rules};
 /// How soon is looked again where something could not be done yet.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How soon is looked again whether what was to be packed is.
+const LATER: Duration = Duration::from_secs(600);
+
 /// The longest sleep until an archive is too old: the clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
@@ -35,6 +38,9 @@ impl Upkeep {
     /// its name.
     pub(super) fn look(&mut self, log: &Path, rules: &Rules, open: Option<(u64, u64)>) {
         self.again = None;
+        if !rules.compress {
+            PACKER.ask(log, Vec::new()); // What still waits from before is left as it is.
+        }
         if !rules.prunes() && !rules.compress {
             return;
         }
@@ -49,15 +55,20 @@ impl Upkeep {
             Err(error) => return tracing::warn!(path = %log.display(), %error, "cannot list archives"),
         };
         let mut next = excess.next;
-        let mut soon = |is_so: bool| next = if is_so { Some(SOON) } else { next };
+        let mut within = |after: Duration| next = Some(next.map_or(after, |next| next.min(after)));
         if is_busy(self.sweeper.as_ref()) {
-            soon(true);
+            within(SOON);
         } else if !excess.files.is_empty() {
             self.sweeper = spawn(log, move || sweep(&excess.files));
         }
         if rules.compress {
             let (ready, waits) = to_be_packed(&excess.kept, open, now());
-            soon(waits);
+            if waits {
+                within(SOON);
+            }
+            if !ready.is_empty() {
+                within(LATER); // For want of room, for instance, some may still be as they are.
+            }
             PACKER.ask(log, ready);
         }
         let sleep = next.map(|after| after.clamp(Duration::from_millis(100), LONGEST_SLEEP));
@@ -133,6 +144,29 @@ mod tests {
         std::fs::remove_file(at(1)).unwrap();
         std::fs::remove_file(at(3)).unwrap();
         assert_eq!(ready(Some(&at(2)), now()), (nothing, false), "nobody waits for what is open");
+    }
+
+    #[test]
+    fn what_could_not_be_packed_is_tried_again_some_time() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("web.log");
+        let archive = home.path().join("web.log.2026-01-31-120000");
+        std::fs::write(&archive, "one\n").unwrap();
+        std::fs::hard_link(&archive, home.path().join("elsewhere")).unwrap();
+        let rules = Rules { compress: true, ..Rules::default() };
+        let mut upkeep = Upkeep::default();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let after = loop {
+            upkeep.look(&log, &rules, None);
+            match upkeep.chore().unwrap() {
+                soon if soon <= SOON => assert!(Instant::now() < deadline, "it has not settled"),
+                later => break later,
+            }
+        };
+        assert!(after <= LATER, "{after:?}");
+        std::fs::remove_file(&archive).unwrap();
+        upkeep.look(&log, &rules, None);
+        assert_eq!(upkeep.chore(), None, "there is nothing left to do");
     }
 
     #[test]

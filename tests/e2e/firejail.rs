@@ -72,9 +72,11 @@ fn each_wall_is_seen_from_inside() {
         let uid = if who == "root" { "0\n" } else { "1\n" };
         assert_eq!(inside(&[], "id -u; exit 0").ok().stdout, uid, "{who}");
 
-        let tmp = inside(&["--private-tmp", &keep], "ls -A /tmp /var/tmp; touch /tmp/x /var/tmp/x").ok();
+        let new = format!("/tmp/{marker}.new");
+        let script = format!("ls -A /tmp /var/tmp; touch {new} /var{new}");
+        let tmp = inside(&["--private-tmp", &keep], &script).ok();
         assert_eq!(tmp.stdout, format!("/tmp:\n{marker}\n\n/var/tmp:\n"), "{who}: {tmp}");
-        assert!(!PathBuf::from("/tmp/x").exists());
+        assert!(!PathBuf::from(&new).exists() && !PathBuf::from(format!("/var{new}")).exists());
 
         let dev = inside(&["--private-dev"], "ls /dev; test -b /dev/vda && echo block; echo x > /dev/null").ok();
         let names: Vec<&str> = dev.stdout.split_whitespace().collect();

@@ -11,7 +11,10 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 /// How often the table of locks is read at most.
-const READINGS: u32 = 20;
+const READINGS: u32 = 40;
+
+/// How often in a row a long table must bring nothing new. One reading in ten misses some lock where others come and go.
+const SAME: u32 = 6;
 
 /// Takes the lock of an app: on the app's directory itself, so that it holds whatever the supervisor, the user, the
 /// runtime directory or the spelling of the path. Nothing means that another supervisor has it.
@@ -55,7 +58,7 @@ pub fn held() -> HashSet<(u32, u32, u64)> {
         let before = held.len();
         held.extend(table.lines().filter(|line| line.contains("FLOCK")).filter_map(locked_file));
         same = if held.len() == before { same + 1 } else { 0 };
-        if pieces < 2 || same == 2 {
+        if pieces < 2 || same == SAME {
             break;
         }
     }

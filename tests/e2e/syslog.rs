@@ -4,11 +4,13 @@
 //! daemon this machine has hears nothing of it.
 
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
 use crate::support::{Home, SOON, assert_no_line_lost, binary, is_root, kill, poll, testapp, wait_until};
@@ -75,10 +77,23 @@ impl Daemon {
     /// Everything up to the first message with this text.
     #[track_caller]
     fn hears(&self, text: &str) -> Vec<String> {
-        let mut heard = Vec::new();
-        wait_until(&format!("syslog is told {text:?}"), SOON, || {
-            heard.extend(self.heard());
-            if heard.iter().any(|message| message.contains(text)) { Ok(()) } else { Err(heard.join("\n")) }
+        self.hears_all(&[text])
+    }
+
+    /// Everything until each of these texts has been in a message.
+    #[track_caller]
+    fn hears_all(&self, texts: &[&str]) -> Vec<String> {
+        let (mut heard, mut missing) = (Vec::new(), texts.to_vec());
+        wait_until(&format!("syslog is told {texts:?}"), SOON * 2, || {
+            // A socket keeps few messages. Whoever sends many waits for who reads, and not for the next look.
+            let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            while !missing.is_empty() && nix::poll::poll(&mut ready, 100u16).is_ok_and(|ready| ready > 0) {
+                let new = self.heard();
+                missing.retain(|text| !new.iter().any(|message| message.contains(text)));
+                heard.extend(new);
+            }
+            let last = &heard[heard.len().saturating_sub(50)..];
+            if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} not among\n{}", last.join("\n"))) }
         });
         heard
     }
@@ -110,7 +125,8 @@ fn output_and_events_bear_tag_pid_facility_and_severity() {
          echo last; exit 3",
     );
     home.finish(within(&home, &["start", "web", "--syslog", "--group", "my web"])).ok();
-    let heard = daemon.hears("exited 3");
+    // Events take another way than output.
+    let heard = daemon.hears_all(&["exited 3", ": last", ": err"]);
     let status = home.app("web").events();
     let pid = status.split("started, pid ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
     let mut told: Vec<String> = heard.iter().map(|message| plain(message)).collect();

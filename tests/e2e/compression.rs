@@ -1,13 +1,13 @@
 //! Archives are compressed: nothing is lost by it, whoever is killed, whatever the disk is like, whoever reads meanwhile.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 
 use crate::rotation::{Disk, log_of, numbered, watched};
-use crate::support::{AppDir, Home, SOON, archives, assert_no_line_lost, is_root, kill, process, wait_until};
+use crate::support::{AppDir, Home, SOON, archives, assert_no_line_lost, inject, is_root, kill, process, wait_until};
 
 #[test]
 fn archives_are_compressed_beneath_those_who_write_and_those_who_read() {
@@ -71,15 +71,9 @@ fn a_compression_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
     home.ctl(["start", "web"]).ok();
     let log = log_of(&app, "web");
     // One at a time, so that each time another archive is made before it goes.
-    for (number, call) in ["fsync", "linkat", "unlinkat", "unlinkat", "linkat", "fsync"].iter().enumerate() {
+    for call in ["fsync", "linkat", "unlinkat", "unlinkat", "linkat", "fsync"] {
         let (supervisor, _) = home.pair("web");
-        let mut strace = Command::new("strace")
-            .args(["-f", "-qq", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:signal=SIGKILL")])
-            .args(["-o", "/dev/null", "-p", &supervisor.pid.to_string()])
-            .stderr(fs::File::create(home.base().join(format!("strace.{number}"))).unwrap())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("strace(1) is installed");
+        let mut strace = inject(supervisor.pid, call, "signal=SIGKILL");
         wait_until(&format!("it is killed in {call}"), SOON, || match process(supervisor.pid) {
             None => Ok(()),
             Some(still) => Err(format!("{still:?}")),
@@ -165,13 +159,7 @@ fn a_compression_whose_disk_hangs_holds_up_nobody_elsewhere() {
     let other = home.app("other").behaves("lines 0 1000");
     home.ctl(["start", "other"]).ok();
     let (supervisor, _) = home.pair("other");
-    let mut strace = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=8000000", "-o", "/dev/null"])
-        .args(["-p", &supervisor.pid.to_string()])
-        .stderr(fs::File::create(home.base().join("strace")).unwrap())
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("strace(1) is installed");
+    let mut strace = inject(supervisor.pid, "fsync", "delay_enter=8000000");
     let traced = || fs::read_to_string(format!("/proc/{}/status", supervisor.pid)).unwrap();
     wait_until("it is traced", SOON, || match traced() {
         status if status.contains("TracerPid:\t0\n") => Err(status),

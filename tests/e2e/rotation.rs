@@ -3,14 +3,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    AppDir, Foreground, Home, SOON, archives, assert_no_line_lost, everything, is_root, kill, process, wait_until,
+    AppDir, Foreground, Home, SOON, archives, assert_no_line_lost, everything, inject, is_root, kill, process,
+    wait_until,
 };
 
 pub(super) fn log_of(app: &AppDir<'_>, name: &str) -> PathBuf {
@@ -135,16 +135,7 @@ fn a_rotation_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
         let (supervisor, _) = home.pair("web");
         let rotated = archives(&log).len();
         // The calls of a rotation are the only ones of their kind on the log thread, but for the moves themselves.
-        let said = home.base().join(format!("strace.{number}"));
-        let when = 1 + number % 3;
-        let mut strace = Command::new("strace")
-            .args(["-f", "-qq", "-e", &format!("trace={call}")])
-            .args(["-e", &format!("inject={call}:signal=SIGKILL:when={when}")])
-            .args(["-o", "/dev/null", "-p", &supervisor.pid.to_string()])
-            .stderr(fs::File::create(said).unwrap())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("strace(1) is installed");
+        let mut strace = inject(supervisor.pid, call, &format!("signal=SIGKILL:when={}", 1 + number % 3));
         wait_until(&format!("it is killed in {call}"), SOON, || match process(supervisor.pid) {
             None => Ok(()),
             Some(still) => Err(format!("{still:?}")),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -16,6 +17,16 @@ pub(crate) struct Proc {
     pub(crate) sid: i32,
     /// In clock ticks since boot: with the pid, what identifies a process.
     pub(crate) started: u64,
+}
+
+/// strace(1), which does this to a system call of a process, whichever of its threads makes it.
+pub(crate) fn inject(pid: i32, call: &str, what: &str) -> Child {
+    Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:{what}")])
+        .args(["-p", &pid.to_string()])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("strace(1) is installed")
 }
 
 /// The children of these processes that have ended and have not been reaped.

@@ -1,9 +1,9 @@
 //! One file of a log, open: its lines, and the times at which they came, by its index or by what they say.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Crc;
 use flate2::read::MultiGzDecoder;
@@ -50,10 +50,18 @@ pub fn identity(path: &Path) -> Option<(u64, u64)> {
 /// Unpacks an archive into a file that goes when it is closed. `plain` is what it was called before it was packed: its
 /// index is still called so.
 pub(super) fn unpacked(plain: &Path, packed: &File) -> io::Result<Body> {
+    let dir = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty()).map_or("/tmp".into(), PathBuf::from);
+    let refused = |error: io::Error| io::Error::other(format!("cannot unpack it to {}: {error}", dir.display()));
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
-    let mut file = options.open(std::env::temp_dir())?;
-    io::copy(&mut MultiGzDecoder::new(io::BufReader::new(packed)), &mut file)?;
+    let mut file = options.open(&dir).map_err(refused)?;
+    let (mut unpacked, mut block) = (MultiGzDecoder::new(io::BufReader::new(packed)), vec![0; BLOCK]);
+    loop {
+        match unpacked.read(&mut block)? {
+            0 => break,
+            count => file.write_all(&block[..count]).map_err(refused)?,
+        }
+    }
     // Its inode was another; what the name says has to do.
     let index = open(&times::beside(plain)).ok();
     let owner = index.as_ref().map(times::owner).transpose()?.flatten();

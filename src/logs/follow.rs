@@ -14,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
@@ -233,16 +234,34 @@ impl Watch {
     }
 
     /// Watches for the file: in its directory, or, while that does not exist, in the nearest one above it; and where
-    /// the name is a link, in the directory it leads to. To be called again after each wake-up, when that may differ.
+    /// the name is a link, in the directory it leads to. To be called again after each wake-up, when that may differ:
+    /// another directory in the place of the first wakes as well.
     pub fn add(&self, path: &Path) -> io::Result<()> {
         let events = AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_ATTRIB
             | AddWatchFlags::IN_ONLYDIR;
+        // What else is told of it stays as it is: it may be the directory of another log.
+        let comes = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_ONLYDIR
+            | AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
+        let nearest = |path: &Path| path.ancestors().skip(1).find(|dir| dir.is_dir()).map(Path::to_owned);
         for path in [path, &real(path)] {
-            if let Some(dir) = path.ancestors().skip(1).find(|dir| dir.is_dir()) {
-                self.inotify.add_watch(dir, events)?;
+            let mut dir = nearest(path);
+            while let Some(found) = dir {
+                // Where another would come in its place, if we may look there: that it goes itself is not told while we have
+                // a file of it open.
+                let _ = found.parent().map(|above| self.inotify.add_watch(above, comes));
+                let added = self.inotify.add_watch(&found, events);
+                // It may have gone, or another have come, before it was watched.
+                dir = nearest(path).filter(|now| *now != found || added == Err(Errno::ENOENT));
+                if let Err(error) = added
+                    && error != Errno::ENOENT
+                {
+                    return Err(error.into());
+                }
             }
         }
         Ok(())
@@ -254,7 +273,7 @@ impl Watch {
         let mut ready = [self.inotify.as_fd(), self.interrupt.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut ready, longest) {
             Ok(0) => return Ok(Woken::Idle),
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         if (&self.interrupt).read(&mut [0; 16]).is_ok() {
@@ -518,5 +537,21 @@ mod tests {
         append(&path, "up\n");
         assert_eq!(watch.wait(Some(Duration::from_secs(5))).unwrap(), Woken::Changed);
         assert_eq!(read(&mut tail), "up\n");
+
+        // The directory is replaced, and removed.
+        for (text, gone) in [("moved\n", false), ("removed\n", true)] {
+            let dir = path.parent().unwrap();
+            match gone {
+                true => fs::remove_dir_all(dir).unwrap(),
+                false => fs::rename(dir, home.path().join("elsewhere")).unwrap(),
+            }
+            while watch.wait(Some(Duration::ZERO)).unwrap() == Woken::Changed {}
+            fs::create_dir(dir).unwrap();
+            assert_eq!(watch.wait(Some(Duration::from_secs(5))).unwrap(), Woken::Changed);
+            watch.add(tail.path()).unwrap();
+            append(&path, text);
+            assert_eq!(watch.wait(Some(Duration::from_secs(5))).unwrap(), Woken::Changed);
+            assert_eq!(read(&mut tail), text);
+        }
     }
 }

@@ -219,4 +219,11 @@ fn what_is_unpacked_takes_no_more_room_than_there_is() {
         }
         drop(disk);
     }
+    let shown = |dir: &str| {
+        let mut logs = home.command(["logs", "--stdout", "-n", "all", "web"]);
+        logs.env("TMPDIR", dir);
+        home.finish(logs).ok()
+    };
+    assert_no_line_lost(&shown("").stdout);
+    shown("/nonexistent").explains("web.log.2026-01-31-120000.gz: cannot unpack it to /nonexistent: No such file");
 }

@@ -239,6 +239,18 @@ fn following_goes_on_through_rotation_truncation_and_removal() {
             follow.wait_for_output(&expected);
         }
     }
+    // The whole directory may go, and another come.
+    for gone in [false, true] {
+        follow.wait_for_output(&expected);
+        match gone {
+            true => fs::remove_dir_all(web.path("logs")).unwrap(),
+            false => fs::rename(web.path("logs"), web.path("elsewhere")).unwrap(),
+        }
+        fs::create_dir(web.path("logs")).unwrap();
+        append(&path, "in another directory\n");
+        expected += "in another directory\n";
+    }
+    follow.wait_for_output(&expected);
     append(&path, "half a ");
     follow.wait_for_output("half a ");
     append(&path, "line\n");

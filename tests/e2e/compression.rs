@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 
 use crate::rotation::{Disk, log_of, numbered, watched};
-use crate::support::{AppDir, Home, SOON, archives, assert_no_line_lost, inject, is_root, kill, process, wait_until};
+use crate::support::{AppDir, Home, SOON, archives, assert_no_line_lost, inject, is_root, kill, kill_in, wait_until};
 
 #[test]
 fn archives_are_compressed_beneath_those_who_write_and_those_who_read() {
@@ -73,12 +73,7 @@ fn a_compression_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
     // One at a time, so that each time another archive is made before it goes.
     for call in ["fsync", "linkat", "unlinkat", "unlinkat", "linkat", "fsync"] {
         let (supervisor, _) = home.pair("web");
-        let mut strace = inject(supervisor.pid, call, "signal=SIGKILL");
-        wait_until(&format!("it is killed in {call}"), SOON, || match process(supervisor.pid) {
-            None => Ok(()),
-            Some(still) => Err(format!("{still:?}")),
-        });
-        strace.wait().expect("strace to end");
+        kill_in(supervisor.pid, call, 1);
         let before = packed(&app).len();
         wait_until("another one goes on", SOON, || match packed(&app).len() {
             more if more > before => Ok(()),

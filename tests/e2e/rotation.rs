@@ -9,8 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    AppDir, Foreground, Home, SOON, archives, assert_no_line_lost, everything, inject, is_root, kill, process,
-    wait_until,
+    AppDir, Foreground, Home, SOON, archives, assert_no_line_lost, everything, is_root, kill, kill_in, wait_until,
 };
 
 pub(super) fn log_of(app: &AppDir<'_>, name: &str) -> PathBuf {
@@ -135,12 +134,7 @@ fn a_rotation_that_is_killed_at_any_system_call_loses_and_doubles_nothing() {
         let (supervisor, _) = home.pair("web");
         let rotated = archives(&log).len();
         // The calls of a rotation are the only ones of their kind on the log thread, but for the moves themselves.
-        let mut strace = inject(supervisor.pid, call, &format!("signal=SIGKILL:when={}", 1 + number % 3));
-        wait_until(&format!("it is killed in {call}"), SOON, || match process(supervisor.pid) {
-            None => Ok(()),
-            Some(still) => Err(format!("{still:?}")),
-        });
-        strace.wait().expect("strace to end");
+        kill_in(supervisor.pid, call, 1 + number % 3);
         wait_until("another one writes on", SOON, || match archives(&log).len() {
             more if more > rotated + 1 => Ok(()),
             same => Err(format!("{same} archives")),

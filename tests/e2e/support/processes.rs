@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::{SOON, wait_until};
+
 /// One living process.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Proc {
@@ -27,6 +29,17 @@ pub(crate) fn inject(pid: i32, call: &str, what: &str) -> Child {
         .stdin(Stdio::null())
         .spawn()
         .expect("strace(1) is installed")
+}
+
+/// Kills a process in the how-manyth of its calls of this kind, and waits until it is gone.
+#[track_caller]
+pub(crate) fn kill_in(pid: i32, call: &str, which: usize) {
+    let mut strace = inject(pid, call, &format!("signal=SIGKILL:when={which}"));
+    wait_until(&format!("it is killed in {call}"), SOON, || match process(pid) {
+        None => Ok(()),
+        Some(still) => Err(format!("{still:?}")),
+    });
+    strace.wait().expect("strace to end");
 }
 
 /// The children of these processes that have ended and have not been reaped.

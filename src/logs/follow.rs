@@ -248,7 +248,9 @@ impl Watch {
             | AddWatchFlags::IN_ONLYDIR
             | AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
         let nearest = |path: &Path| path.ancestors().skip(1).find(|dir| dir.is_dir()).map(Path::to_owned);
-        for path in [path, &real(path)] {
+        let real = real(path);
+        let leads = (real != path).then_some(real.as_path());
+        for path in std::iter::once(path).chain(leads) {
             let mut dir = nearest(path);
             while let Some(found) = dir {
                 // Where another would come in its place, if we may look there: that it goes itself is not told while we have

@@ -142,9 +142,8 @@ fn compressed(plain: &File, meta: &Metadata, dir: &OwnedFd, stops: &dyn Fn() -> 
 /// An error where output may soon need what room there is.
 fn leave_room(dir: &OwnedFd) -> io::Result<()> {
     let system = fstatvfs(dir)?;
-    match system.f_bavail.saturating_mul(system.f_frsize)
-        < (system.f_blocks.saturating_mul(system.f_frsize) / 16).min(ROOM)
-    {
+    let [free, all] = [system.f_bavail, system.f_blocks].map(|blocks| blocks.saturating_mul(system.f_frsize));
+    match free < (all / 16).min(ROOM) {
         true => Err(io::Error::other("there is too little room on its file system")),
         false => Ok(()),
     }

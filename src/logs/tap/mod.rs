@@ -10,7 +10,7 @@
 //! [`relay`] is for output that another program writes to files.
 //!
 //! `file` is the log with its rotations and its index, `shared` what all taps have in common, `upkeep` what
-//! becomes of its archives, `pipe` the size of pipes.
+//! becomes of its archives, `packer` who packs them, `pipe` the size of pipes.
 
 mod file;
 mod packer;

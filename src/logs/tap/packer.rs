@@ -1,6 +1,6 @@
 //! The thread that packs archives: one for all logs of this process, which lives as long as there is something to pack.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -49,17 +49,19 @@ pub(super) struct Packer {
 struct Work {
     waiting: VecDeque<Job>,
     /// The archives that wait, and the one that is being packed.
-    asked: Option<HashSet<PathBuf>>,
+    asked: BTreeSet<PathBuf>,
     current: Option<Current>,
     /// Whether there is a thread.
     running: bool,
     /// The logs of which it has been told that an archive cannot be packed.
-    complained: Option<HashSet<PathBuf>>,
+    complained: BTreeSet<PathBuf>,
 }
 
 impl Packer {
     const fn new(pack: Pack, patience: Duration) -> Self {
-        let work = Work { waiting: VecDeque::new(), asked: None, current: None, running: false, complained: None };
+        let asked = BTreeSet::new();
+        let complained = BTreeSet::new();
+        let work = Work { waiting: VecDeque::new(), asked, current: None, running: false, complained };
         Self { pack, patience, work: Mutex::new(work), done: Condvar::new() }
     }
 
@@ -72,8 +74,7 @@ impl Packer {
     pub(super) fn ask(&'static self, log: &Path, archives: Vec<PathBuf>) {
         let mut work = self.work();
         let Work { waiting, asked, .. } = &mut *work;
-        let asked = asked.get_or_insert_default();
-        let wanted: HashSet<&PathBuf> = archives.iter().collect();
+        let wanted: BTreeSet<&PathBuf> = archives.iter().collect();
         waiting.retain(|job| {
             let stays = job.log != log || wanted.contains(&job.archive);
             if !stays {
@@ -127,7 +128,7 @@ impl Packer {
             let packed = (self.pack)(&job.archive, &|| stop.load(Ordering::Relaxed));
             work = self.work();
             work.current = None;
-            work.asked.get_or_insert_default().remove(&job.archive);
+            work.asked.remove(&job.archive);
             self.done.notify_all();
             let is_news = work.is_news(&job.log, &packed);
             drop(work);
@@ -147,14 +148,13 @@ impl Packer {
 impl Work {
     /// Whether it is to be told that an archive cannot be packed: once for a log, until one of it can.
     fn is_news(&mut self, log: &Path, packed: &io::Result<Packed>) -> bool {
-        let complained = self.complained.get_or_insert_default();
         match packed {
             Ok(Packed::Done) => {
-                complained.remove(log);
+                self.complained.remove(log);
                 false
             }
             Ok(Packed::NotOurs) => false,
-            Err(_) => complained.insert(log.to_owned()),
+            Err(_) => self.complained.insert(log.to_owned()),
         }
     }
 }
@@ -205,6 +205,7 @@ mod tests {
         wait(packer, |work| work.current.is_none() && work.waiting.is_empty());
         assert!(packed(3).exists());
     }
+
     #[test]
     fn what_hangs_is_waited_for_once_and_not_for_long() {
         static GO: Barrier = Barrier::new(2);
@@ -235,6 +236,6 @@ mod tests {
         GO.wait();
         wait(packer, |work| !work.running);
         packer.ask(Path::new("web.log"), archives.to_vec());
-        assert_eq!(packer.work().asked.as_ref().unwrap().len(), 2, "they may be asked for again");
+        assert_eq!(packer.work().asked.len(), 2, "they may be asked for again");
     }
 }

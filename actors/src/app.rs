@@ -328,7 +328,7 @@ impl App {
 
     /// Goes on where another actor left off.
     fn resume(&mut self, ctx: &mut Context<Self>) {
-        // The record names who looks after the app: from now on that is this supervisor.
+        // Whoever was here before may have been lost between a decision and its record.
         self.ports.sink.save(&self.cell.get());
         let (life, child) = {
             let cell = self.cell.get();

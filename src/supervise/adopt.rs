@@ -11,11 +11,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 
 use daemonctl_actors::cell::{Cell, Child};
-use daemonctl_actors::lifecycle::Phase;
+use daemonctl_actors::ports::Sink;
 use daemonctl_actors::value::{AppName, ExitStatus};
 
 use super::external::{self, Writer};
-use super::host::{Host, Process};
+use super::host::{Hands, Host, Process};
 use super::instance::inode;
 use super::lock;
 use super::record::{Record, Standing};
@@ -43,8 +43,7 @@ pub fn restore(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]
 }
 
 fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>, name: &AppName) -> Option<Cell> {
-    let is_active =
-        |record: &Record| record.boot_id == host.boot_id && !matches!(record.cell.life.phase, Phase::Down(_));
+    let is_active = |record: &Record| record.is_active(&host.boot_id);
     let record = Record::read(&host.runtime.record(name)).filter(is_active)?;
     let kept = handover.kept.remove(&format!("lock:{name}"));
     let ours = kept.is_some();
@@ -107,6 +106,8 @@ fn take_over(host: &Rc<Host>, handover: &mut Handover, only: Option<&[AppName]>,
         tracing::warn!(app = %name, "{warning}");
     }
     take_over_writer(host, name, writer);
+    // It names who looks after the app, before anybody is told that this is done.
+    Hands(host.clone()).save(&record.cell);
     tracing::info!(app = %name, phase = ?record.cell.life.phase, "taken over");
     let (before, now) = (record.supervisor.process.pid, host.identity.process.pid);
     host.record_event(name, Level::Warn, &format!("its supervisor, pid {before}, has died; pid {now} goes on with it"));

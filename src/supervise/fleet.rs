@@ -10,14 +10,13 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use daemonctl_actors::cell::{Child, StartFailure};
-use daemonctl_actors::lifecycle::Phase;
 use daemonctl_actors::value::AppName;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::foreground::RunRequest;
 use super::host::{monotonic, wall};
 use super::instance::{Asked, Instance, Setting};
-use super::record::{Record, Standing};
+use super::record::{Record, Standing, Supervisor};
 use super::runtime::{RootDir, RuntimeDir, RuntimeError, VARIABLE};
 use super::snapshot::Snapshot;
 use super::supervisor::Task;
@@ -246,22 +245,27 @@ impl Fleet {
     }
 
     /// Looks after the apps of keepers that have died.
+    ///
+    /// A mark is what later commands go by, so it goes only when nobody needs it: neither a supervisor that lived when
+    /// this began, and may have died since, nor an app that has not been taken over.
     fn inherit(&mut self, dead: &[Child]) -> Result<(), FleetError> {
+        let survivors = self.keepers(|record| is_alive(record.supervisor.process));
         let orphans = self.orphans();
         if !orphans.is_empty() {
             self.take_over(&orphans)?;
         }
-        for keeper in dead.iter().filter(|keeper| !self.is_survived(**keeper)) {
+        let boot_id = pidfd::boot_id().unwrap_or_default();
+        let missed = self.keepers(|record| record.is_active(&boot_id));
+        for keeper in dead.iter().filter(|keeper| !survivors.contains(keeper) && !missed.contains(keeper)) {
             let _ = std::fs::remove_file(self.dir.keeper_mark(*keeper));
         }
         Ok(())
     }
 
-    /// Whether a dead keeper's supervisor lives on.
-    fn is_survived(&self, keeper: Child) -> bool {
+    /// The keepers of such records.
+    fn keepers(&self, such: impl Fn(&Record) -> bool) -> Vec<Child> {
         let records = self.dir.recorded().into_iter().filter_map(|name| Record::read(&self.dir.record(&name)));
-        let supervisors = records.map(|record| record.supervisor).filter(|supervisor| supervisor.keeper == keeper);
-        supervisors.map(|supervisor| supervisor.process).any(is_alive)
+        records.filter(such).map(|record| record.supervisor.keeper).collect()
     }
 
     /// The apps that run, or are meant to, and that no supervisor looks after.
@@ -269,13 +273,13 @@ impl Fleet {
         let boot_id = pidfd::boot_id().unwrap_or_default();
         let is_orphan = |name: &AppName| {
             let Some(record) = Record::read(&self.dir.record(name)) else { return false };
-            let active = record.boot_id == boot_id && !matches!(record.cell.life.phase, Phase::Down(_));
-            active && !is_alive(record.supervisor.keeper) && !is_alive(record.supervisor.process)
+            let Supervisor { keeper, process, .. } = record.supervisor;
+            record.is_active(&boot_id) && !is_alive(keeper) && !is_alive(process)
         };
         self.dir.recorded().into_iter().filter(is_orphan).collect()
     }
 
-    /// Has a background supervisor take over what has none.
+    /// Has a background supervisor take over what has none, as far as it can.
     fn take_over(&mut self, orphans: &[AppName]) -> Result<(), FleetError> {
         let boot_id = pidfd::boot_id().unwrap_or_default();
         let alive = |name: &&AppName| {
@@ -284,19 +288,24 @@ impl Fleet {
                 |record| matches!(record.standing(&boot_id), Standing::Alive(process) if !process.has_ended()),
             )
         };
-        let (running, all) = (orphans.iter().filter(alive).count(), orphans.len());
+        let running: Vec<AppName> = orphans.iter().filter(alive).cloned().collect();
         let patience = Some(self.patience);
         match self.background()?.exchange(Request::Adopt, patience, &mut |_| {}) {
             // It had already taken them over when it began, and left with the last of them.
             Err(error) if is_gone(&error) => {}
             adopted => drop(adopted?),
         }
+        let left = self.orphans();
+        let taken = |names: &[AppName]| names.iter().filter(|name| !left.contains(name)).count();
+        let (running, all) = (taken(&running), taken(orphans));
         let apps = if all == 1 { "app" } else { "apps" };
         let ended = match all - running {
             0 => String::new(),
             ended => format!(", {ended} of which had ended meanwhile"),
         };
-        self.notices.push(format!("a supervisor had died; another one has taken over {all} {apps}{ended}"));
+        if all > 0 {
+            self.notices.push(format!("a supervisor had died; another one has taken over {all} {apps}{ended}"));
+        }
         Ok(())
     }
 }

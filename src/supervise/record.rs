@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use daemonctl_actors::cell::{Cell, Child};
+use daemonctl_actors::lifecycle::Phase;
 use serde::{Deserialize, Serialize};
 
 use super::instance::{Asked, Instance};
@@ -76,6 +77,11 @@ impl Record {
         let text = fs::read(path).ok()?;
         let record: Self = serde_json::from_slice(&text).ok()?;
         (record.version == VERSION).then_some(record)
+    }
+
+    /// Whether the app runs, or is meant to, in the present boot.
+    pub fn is_active(&self, boot_id: &str) -> bool {
+        self.boot_id == boot_id && !matches!(self.cell.life.phase, Phase::Down(_))
     }
 
     /// Whether the app's process is still there. Nothing is ever done to a process that this does not vouch for.

@@ -1,15 +1,17 @@
 //! The supervisor dies, its keeper dies, both die; the apps do not notice.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Home, Proc, SOON, always, assert_no_line_lost, boot_id, is_root, kill, process, testapp, wait_until, zombies,
+    Home, Proc, SOON, always, assert_no_line_lost, boot_id, is_root, kill, process, testapp, wait_until,
+    wait_until_dead, zombies,
 };
 
 const CALM: [&str; 8] = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"];
@@ -120,6 +122,41 @@ fn keeper_and_supervisor_are_killed_together() {
         home.app("a1").wait_for_text("logs/a1.run", &died);
     }
     stop_and_count_lines(&home);
+}
+
+/// A command looks more than once whether a supervisor lives, which may die between any two of these looks.
+#[test]
+fn a_supervisor_that_dies_under_the_eyes_of_a_command_is_replaced_all_the_same() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").conf("process.restart = 'no'");
+    home.ctl(["start", "web"]).ok();
+    let main = app.status().main_pid();
+    for look in 1.. {
+        let (supervisor, keeper) = home.pair("web");
+        kill(keeper.pid, Signal::SIGKILL);
+        wait_until_dead(keeper.pid);
+        // Each look ends with a poll(2) of a pidfd.
+        let slowly =
+            ["-qq", "-e", "trace=poll,ppoll", "-e", "inject=poll,ppoll:delay_enter=200000"].map(OsString::from);
+        let status = home.command(["status", "web"]);
+        let words = std::iter::once(status.get_program()).chain(status.get_args()).map(OsStr::to_owned);
+        let mut strace = home.program(Path::new("/usr/bin/strace"), slowly.into_iter().chain(words));
+        let mut strace = strace.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strace(1) is installed");
+        let said =
+            BufReader::new(strace.stderr.take().expect("standard error is a pipe")).lines().map_while(Result::ok);
+        let mut looks = said.filter(|line| line.starts_with("poll(") || line.starts_with("ppoll("));
+        let looked = looks.by_ref().take(look).count();
+        kill(supervisor.pid, Signal::SIGKILL);
+        looks.for_each(drop);
+        strace.wait().expect("strace to end");
+        wait_until_dead(supervisor.pid);
+        home.ctl(["start", "web"]).ok().says_one_of(&["already running"]);
+        assert_eq!(app.status().main_pid(), main, "after look {look}");
+        if looked < look {
+            assert!(look > 2, "only {looked} looks");
+            break;
+        }
+    }
 }
 
 /// Both at once: the keeper is held still first, so that it cannot start another supervisor in between.
@@ -428,7 +465,7 @@ fn records_that_cannot_be_read_do_no_harm() {
         let (supervisor, keeper) = home.pair("web");
         kill_pair(&supervisor, &keeper);
         kill(pid, Signal::SIGKILL);
-        wait_until("the app is gone", SOON, || process(pid).map_or(Ok(()), |left| Err(format!("{left:?}"))));
+        wait_until_dead(pid);
         assert!(
             rewrite(&home, |text| if text.contains(&pid.to_string()) { content.to_owned() } else { text.to_owned() })
                 > 0
@@ -446,7 +483,7 @@ fn a_supervisor_without_its_keeper_goes_on() {
     home.ctl(["start", "web"]).ok();
     let (supervisor, keeper) = home.pair("web");
     kill(keeper.pid, Signal::SIGKILL);
-    wait_until("the keeper is gone", SOON, || process(keeper.pid).map_or(Ok(()), |left| Err(format!("{left:?}"))));
+    wait_until_dead(keeper.pid);
     let before = app.status();
     assert_eq!(before.supervisor, Some(supervisor.pid), "nobody took its place");
     // Exits are seen, restarts happen, and what apps leave behind comes to the supervisor, which reaps it.

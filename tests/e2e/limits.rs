@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    AppDir, Home, SOON, Status, binary, copy_program, groups, is_root, kill, process, testapp, wait_until,
+    AppDir, Home, SOON, Status, binary, copy_program, groups, is_root, kill, testapp, wait_until, wait_until_dead,
 };
 
 /// Whether control groups can be made here; says that a story is not told otherwise.
@@ -264,14 +264,6 @@ const FUGITIVE: &str =
 
 fn fugitive(app: &AppDir<'_>) -> i32 {
     app.wait_for_text("fugitive", "\n").trim().parse().unwrap()
-}
-
-#[track_caller]
-fn wait_until_dead(pid: i32) {
-    wait_until("it is gone", SOON, || match process(pid).filter(|process| process.state != 'Z') {
-        None => Ok(()),
-        left => Err(format!("{left:#?}")),
-    });
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) use archives::{archives, everything};
 pub(crate) use foreground::Foreground;
 pub(crate) use home::{Home, binary, copy_program, example, testapp};
 pub(crate) use output::Output;
-pub(crate) use processes::{Proc, boot_id, inject, kill, kill_in, process, zombies};
+pub(crate) use processes::{Proc, boot_id, inject, kill, kill_in, process, wait_until_dead, zombies};
 pub(crate) use pty::on_terminal;
 pub(crate) use status::{LastExit, Status};
 pub(crate) use terminal::{Shows, Terminal};

@@ -42,6 +42,15 @@ pub(crate) fn kill_in(pid: i32, call: &str, which: usize) {
     strace.wait().expect("strace to end");
 }
 
+/// Waits until a process is gone, or waits only to be reaped.
+#[track_caller]
+pub(crate) fn wait_until_dead(pid: i32) {
+    wait_until("it is gone", SOON, || match process(pid).filter(|process| process.state != 'Z') {
+        None => Ok(()),
+        left => Err(format!("{left:#?}")),
+    });
+}
+
 /// The children of these processes that have ended and have not been reaped.
 pub(crate) fn zombies(parents: &[i32]) -> Vec<i32> {
     let lists = parents.iter().flat_map(|pid| fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")));

@@ -117,10 +117,11 @@ pub fn remove(files: &[PathBuf]) -> io::Result<()> {
     files.iter().try_for_each(|file| gone(std::fs::remove_file(file)))
 }
 
-/// Makes room on a full disk: removes the oldest archive of a log. `false` if there is none.
-pub fn sacrifice(log: &Path) -> io::Result<bool> {
-    let Some(oldest) = archives::list(log)?.all.into_iter().next() else { return Ok(false) };
-    remove(&files_of(&oldest).collect::<Vec<_>>()).map(|()| true)
+/// Makes room on a full disk: removes the oldest archive of a log. Returns its size in bytes, or nothing if there is none.
+pub fn sacrifice(log: &Path) -> io::Result<Option<u64>> {
+    let Some(oldest) = archives::list(log)?.all.into_iter().next() else { return Ok(None) };
+    let size = oldest.path().symlink_metadata().map_or(0, |meta| meta.len());
+    remove(&files_of(&oldest).collect::<Vec<_>>()).map(|()| Some(size))
 }
 
 fn files_of(archive: &Archive) -> impl Iterator<Item = PathBuf> {
@@ -221,7 +222,8 @@ mod tests {
         let next = found.next.unwrap().as_secs();
         assert!((45..=50).contains(&next), "{next}");
         assert_eq!(archives::list(&log).unwrap().all.len(), 1);
-        assert!(sacrifice(&log).unwrap());
-        assert!(!sacrifice(&log).unwrap());
+        std::fs::write(archives::list(&log).unwrap().all[0].path(), "line\n").unwrap();
+        assert_eq!(sacrifice(&log).unwrap(), Some(5));
+        assert_eq!(sacrifice(&log).unwrap(), None);
     }
 }

@@ -94,6 +94,8 @@ pub struct Held {
     pub ears: [Ear; 2],
     /// Why some of its output is being dropped, for each stream.
     pub dropping: HashMap<Stream, String>,
+    /// Why some of its logs cannot be rotated.
+    pub growing: HashMap<String, String>,
 }
 
 /// A main process.

@@ -16,7 +16,7 @@ use daemonctl_actors::log_collector::{Attach, LogCollector, Stream};
 use daemonctl_actors::value::AppName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::host::Host;
+use super::host::{Held, Host};
 use super::instance::Instance;
 use crate::config::values::Level;
 use crate::logs::mirror::Mirror;
@@ -110,21 +110,33 @@ impl Host {
     fn heard(&self, app: &AppName, stream: Stream, news: News) {
         let path = self.with(app, |held| held.instance.as_ref().map(|instance| file(instance, stream).to_owned()));
         let path = path.map_or_else(|| "its log".to_owned(), |path| path.display().to_string());
-        let text = match news {
+        let (level, text) = match news {
             News::Dropping { why } => {
                 let text = format!("output is being dropped: cannot write {path}: {why}");
                 self.with(app, |held| held.dropping.insert(stream, text.clone()));
-                text
+                (Level::Error, text)
             }
             News::Dropped { bytes, from, to } => {
                 self.with(app, |held| held.dropping.remove(&stream));
                 let moment = |at: SystemTime| humantime::format_rfc3339_millis(at);
                 let (from, to) = (moment(from), moment(to));
-                format!("{bytes} bytes of output were dropped between {from} and {to}: {path} could not be written")
+                let text = format!(
+                    "{bytes} bytes of output were dropped between {from} and {to}: {path} could not be written"
+                );
+                (Level::Error, text)
             }
-            News::NotRotated { why } => format!("cannot rotate {path}, it grows beyond its limit: {why}"),
+            News::NotRotated { why } => {
+                let text = format!("cannot rotate {path}, it grows beyond its limit: {why}");
+                self.with(app, |held| held.growing.insert(path, text.clone()));
+                (Level::Error, text)
+            }
+            News::Rotated => {
+                self.with(app, |held| held.growing.remove(&path));
+                (Level::Info, format!("{path} is rotated again"))
+            }
+            News::Removed(removed) => (Level::Warn, format!("no room for {path}: removed {removed}")),
         };
-        self.note_event(app, Level::Error, &text);
+        self.note_event(app, level, &text);
     }
 
     /// Waits for what can still be sent, but not for ever. What cannot is an event.
@@ -142,6 +154,7 @@ impl Host {
         let Some(collector) = self.collector() else { return warnings };
         let (pipes, instance, speaker) = self.with(app, |held| {
             held.dropping.clear();
+            held.growing.clear();
             held.speaker = held.instance.as_ref().filter(|one| one.syslog).map(|one| Speaker::new(&one.label));
             let process = held.process.as_ref().map(|process| process.child.pid);
             held.speaker.iter().zip(process).for_each(|(speaker, pid)| speaker.set_pid(pid));
@@ -191,8 +204,9 @@ impl Host {
 
     /// What a person who asks for an app's status should know of its output.
     pub fn output_note(&self, app: &AppName) -> Option<String> {
-        let (dropping, speaks) = self.with(app, |held| (held.dropping.values().min().cloned(), held.speaker.is_some()));
-        dropping.or_else(|| self.output.out_of_reach.borrow().clone().filter(|_| speaks))
+        let of_logs = |held: &mut Held| held.dropping.values().min().or_else(|| held.growing.values().min()).cloned();
+        let (of_logs, speaks) = self.with(app, |held| (of_logs(held), held.speaker.is_some()));
+        of_logs.or_else(|| self.output.out_of_reach.borrow().clone().filter(|_| speaks))
     }
 }
 

@@ -27,7 +27,7 @@ A log that is renamed, removed or cut to nothing by others is begun anew. Severa
 OUT.times says when which bytes came; it can be removed, and is not counted.
 
 When a log cannot be written, the oldest archive is removed if the disk is full, else output is dropped, and passed on all \
-the same. Standard error is told when that begins, and how many bytes are missing when it ends.";
+the same. Standard error is told when that begins, how many bytes are missing when it ends, and how many archives went.";
 
 const SIGNALS: &str = "\
 SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH and SIGCONT are passed on to the command, and end teelog only \

@@ -46,11 +46,13 @@ impl Record {
             match self.write(bytes) {
                 Ok(written) => {
                     self.recovered();
+                    self.tell_removed(false);
                     bytes = &bytes[written..];
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_full(&error) && self.dropped == 0 && self.log.makes_room() => {}
                 Err(error) => {
+                    self.tell_removed(false);
                     if self.dropped == 0 {
                         say(format_args!("cannot write to {}: {error}; output is dropped", self.path.display()));
                     }
@@ -71,7 +73,12 @@ impl Record {
                 Cut::Move(count) => most = count,
                 Cut::Rotate => match self.log.rotate() {
                     // Looked at again, as the beginning of the next file.
-                    Ok(()) => return self.write(bytes),
+                    Ok(()) => {
+                        if self.log.recovers() {
+                            say(format_args!("{} is rotated again", self.path.display()));
+                        }
+                        return self.write(bytes);
+                    }
                     Err(error) if self.log.complains() => {
                         say(format_args!("cannot rotate {}: {error}; it grows on", self.path.display()));
                     }
@@ -88,6 +95,13 @@ impl Record {
         match written {
             0 => Err(io::ErrorKind::WriteZero.into()),
             written => Ok(written),
+        }
+    }
+
+    /// Says which archives went because there was no room.
+    fn tell_removed(&mut self, finally: bool) {
+        if let Some(removed) = self.log.removed(finally) {
+            say(format_args!("no room for {}: removed {removed}", self.path.display()));
         }
     }
 
@@ -111,6 +125,7 @@ impl Record {
     /// Nothing more comes. Whether all of it could be written.
     pub(super) fn finish(&mut self) -> bool {
         self.recovered();
+        self.tell_removed(true);
         self.log.finish();
         !self.lost
     }

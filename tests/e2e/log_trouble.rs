@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::rotation::{Disk, assert_cut_well, log_of, peak};
-use crate::support::{Home, SOON, archives, assert_no_line_lost, everything, is_root, wait_until};
+use crate::support::{Home, SOON, Status, archives, assert_no_line_lost, everything, is_root, wait_until};
 
 /// How many bytes of output were dropped, as events say.
 fn dropped(events: &str) -> usize {
@@ -124,12 +124,16 @@ fn a_log_that_cannot_be_rotated_grows_on_and_is_rotated_later() {
         size if size > 50_000 => Ok(()),
         size => Err(format!("{size} bytes")),
     });
+    let note = |status: &Status| status.note.as_ref().is_some_and(|note| note.contains("cannot rotate"));
+    app.wait_for("a note", note);
     let events = app.read("events");
     assert!(events.contains("Read-only file system"), "{events}");
     assert_eq!(events.matches("cannot rotate").count(), 1, "{events}");
     assert_eq!(archives(&log).len(), before);
     drop(read_only);
     wait_until("it is rotated again", SOON, || rotated(before + 1));
+    app.wait_for_text("events", "/logs/web.log is rotated again\n");
+    app.wait_for("no note", |status| !note(status));
     home.ctl(["stop", "web"]).ok();
     assert_no_line_lost(&String::from_utf8(everything(&log)).unwrap());
 }

@@ -288,8 +288,15 @@ fn a_full_disk_takes_its_own_oldest_archives_first() {
     assert!(numbers.len() > 5_000 && numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "the newest, in order");
     assert_eq!(numbers.last(), Some(&200_000));
     assert_eq!(app.read("logs/web.log.keep"), "mine");
-    assert!(!app.read("events").contains("dropped"), "{}", app.read("events"));
     home.ctl(["stop", "web"]).ok();
+    // What went is told, the first at once and the rest in sums.
+    let events = app.read("events");
+    assert!(!events.contains("dropped"), "{events}");
+    assert!(events.contains("/logs/web.log: removed the oldest archive (16"), "{events}");
+    let told: Vec<&str> = events.lines().filter(|line| line.contains(" warn  no room for ")).collect();
+    assert!(told.len() < 5, "{events}");
+    let bytes = |line: &&str| line.split_once('(')?.1.split_once(" bytes)")?.0.parse::<usize>().ok();
+    assert_eq!(told.iter().filter_map(bytes).sum::<usize>() + kept.len(), 200_000 * 10 + "over\n".len(), "{events}");
     drop(disk);
 }
 

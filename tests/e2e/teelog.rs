@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 
+use crate::rotation::Disk;
 use crate::support::{Home, Output, SOON, archives, binary, everything, is_root, kill, process, testapp, wait_until};
 
 /// `teelog ARGS`, in the story's root.
@@ -198,13 +198,11 @@ fn a_full_disk_drops_what_it_must_and_passes_everything_on() {
         return;
     }
     let home = Home::new();
-    let disk = home.root().join("disk");
-    fs::create_dir(&disk).unwrap();
-    mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=1m")).unwrap();
+    let disk = Disk::new(&home.root().join("disk"), "1m");
     let input = numbered(300_000);
     let fed = feed(teelog(&home, &["disk/out.log"]), &input, 60_000);
-    let log = fs::read(disk.join("out.log")).unwrap();
-    umount2(&disk, MntFlags::MNT_DETACH).unwrap();
+    let log = fs::read(home.root().join("disk/out.log")).unwrap();
+    drop(disk);
     assert_eq!(fed.code, Some(1));
     assert!(fed.stdout == input, "all of it is passed on");
     assert!(fed.stderr.contains("No space left on device (os error 28); output is dropped"), "{}", fed.stderr);
@@ -216,6 +214,25 @@ fn a_full_disk_drops_what_it_must_and_passes_everything_on() {
         .sum();
     assert_eq!(log.len() + missing, input.len(), "{}", fed.stderr);
     assert!(input.starts_with(&log));
+}
+
+#[test]
+fn a_full_disk_takes_the_oldest_archives_and_tells_how_many() {
+    if !is_root("a full disk") {
+        return;
+    }
+    let home = Home::new();
+    let disk = Disk::new(&home.root().join("disk"), "1m");
+    let log = home.root().join("disk/out.log");
+    let input = numbered(300_000);
+    let fed = feed(teelog(&home, &["--max-size", "100k", "disk/out.log"]), &input, 60_000);
+    let kept = everything(&log);
+    drop(disk);
+    assert_eq!(fed.code, Some(0), "{}", fed.stderr);
+    assert!(input.ends_with(&kept) && kept.len() > 500_000, "{} bytes are left", kept.len());
+    assert!(fed.stderr.contains("disk/out.log: removed the oldest archive ("), "{}", fed.stderr);
+    let bytes = |line: &str| line.split_once('(')?.1.split_once(" bytes)")?.0.parse::<usize>().ok();
+    assert_eq!(fed.stderr.lines().filter_map(bytes).sum::<usize>() + kept.len(), input.len(), "{}", fed.stderr);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A log that grows: the file that has its name, whatever happens to that, with its index and its archives.
 
+use std::fmt::{self, Display, Formatter};
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -16,6 +17,27 @@ use crate::logs::{open_through_own_links, real, times};
 
 /// How long a rotation that failed is not tried again.
 const SULK: Duration = Duration::from_secs(1);
+
+/// How often is told, at most, that archives were removed to make room. There may be one a second.
+const TELL: Duration = Duration::from_secs(60);
+
+/// Archives of a log that were removed to make room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many.
+    pub archives: u64,
+    /// What they held, as it was stored.
+    pub bytes: u64,
+}
+
+impl Display for Removed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.archives {
+            1 => write!(f, "the oldest archive ({} bytes)", self.bytes),
+            archives => write!(f, "the {archives} oldest archives ({} bytes)", self.bytes),
+        }
+    }
+}
 
 /// Makes sure that a log file can be written.
 pub fn prepare(path: &Path) -> io::Result<()> {
@@ -133,6 +155,9 @@ pub(crate) struct LogFile {
     /// Until when a rotation is not tried again.
     sulks: Option<Instant>,
     complained: bool,
+    /// What has not been told, and when it was the last time.
+    removed: Removed,
+    told: Option<Instant>,
 }
 
 impl LogFile {
@@ -157,6 +182,8 @@ impl LogFile {
             upkeep: Upkeep::default(),
             sulks: None,
             complained: false,
+            removed: Removed::default(),
+            told: None,
         };
         log.prune();
         log
@@ -306,7 +333,7 @@ impl LogFile {
             self.sulks = Some(Instant::now() + SULK);
             return Err(error);
         }
-        (self.sulks, self.complained) = (None, false);
+        self.sulks = None;
         let next = open(&real, owners, self.appends).and_then(|file| Opened::new(&self.path, file))?;
         self.use_file(next);
         self.prune();
@@ -318,6 +345,22 @@ impl LogFile {
         !std::mem::replace(&mut self.complained, true)
     }
 
+    /// Whether this is the first rotation since one failed.
+    pub(crate) fn recovers(&mut self) -> bool {
+        std::mem::take(&mut self.complained)
+    }
+
+    /// What is to be told of archives that were removed to make room: of the first at once, of others in sums, and
+    /// `finally` of the rest.
+    pub(crate) fn removed(&mut self, finally: bool) -> Option<Removed> {
+        let recently = || self.told.is_some_and(|at| at.elapsed() < TELL);
+        if self.removed.archives == 0 || (!finally && recently()) {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(std::mem::take(&mut self.removed))
+    }
+
     /// Gives up what is half packed, or else removes the oldest archive, if the rules say that archives go at all.
     /// Whether there was one.
     pub(crate) fn makes_room(&mut self) -> bool {
@@ -327,9 +370,11 @@ impl LogFile {
         let rotates = self.rules.prunes() || self.rules.max_size.is_some();
         let removed = self.opened().and_then(|opened| match rotates {
             true => rotate::sacrifice(&opened.real),
-            false => Ok(false),
+            false => Ok(None),
         });
-        removed.unwrap_or(false)
+        let Some(bytes) = removed.ok().flatten() else { return false };
+        (self.removed.archives, self.removed.bytes) = (self.removed.archives + 1, self.removed.bytes + bytes);
+        true
     }
 
     /// After how long there may be something to do for its archives.

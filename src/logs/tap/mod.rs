@@ -39,7 +39,7 @@ use super::mirror::Mirror;
 use super::rotate::Rules;
 
 pub(crate) use self::file::LogFile;
-pub use self::file::prepare;
+pub use self::file::{Removed, prepare};
 
 /// What a pipe holds by default, and the most that is looked at or copied at once.
 const PIECE: usize = 64 << 10;
@@ -69,6 +69,10 @@ pub enum News {
         /// Why.
         why: String,
     },
+    /// It has been rotated again.
+    Rotated,
+    /// Its oldest archives went, because there was no room for output.
+    Removed(Removed),
 }
 
 /// Where the output of a tap goes.
@@ -224,6 +228,9 @@ impl PipeTap {
                 Some(Cut::Rotate) => match log.rotate() {
                     // It is looked at again, as the beginning of the next file.
                     Ok(()) => {
+                        if log.recovers() {
+                            (self.tell)(News::Rotated);
+                        }
                         drop(log);
                         return self.advance();
                     }
@@ -232,13 +239,16 @@ impl PipeTap {
                 },
             }
         }
-        loop {
+        let moved = loop {
             match self.transfer(&mut log, most) {
                 Err(error) if is_full(&error) && self.dropped.is_none() && log.makes_room() => {}
-                Ok(moved) if all => return Ok(Moved { most: usize::MAX, ..moved }),
-                moved => return moved,
+                Ok(moved) if all => break Ok(Moved { most: usize::MAX, ..moved }),
+                moved => break moved,
             }
-        }
+        };
+        drop(log);
+        self.tell_removed(false);
+        moved
     }
 
     /// Moves up to so many bytes to the end of the log.
@@ -325,6 +335,12 @@ impl PipeTap {
         Ok(if bytes > 0 { self.judge(&Moved { bytes, most: usize::MAX, at: 0 }) } else { Pumped::End })
     }
 
+    /// Tells which archives went because there was no room.
+    fn tell_removed(&self, finally: bool) {
+        let removed = self.log.borrow_mut().removed(finally);
+        removed.into_iter().for_each(|removed| (self.tell)(News::Removed(removed)));
+    }
+
     /// Tells what has been lost, once there is an end to it.
     fn recovered(&mut self) {
         if let Some(Dropped { bytes, from, to }) = self.dropped.take() {
@@ -336,6 +352,7 @@ impl PipeTap {
 impl Drop for PipeTap {
     fn drop(&mut self) {
         self.recovered();
+        self.tell_removed(true);
         self.width.narrow(self.pipe.as_fd());
     }
 }

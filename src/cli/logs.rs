@@ -170,14 +170,15 @@ Examples:
             return Ok(ExitCode::SUCCESS);
         }
         page.finish().map_err(CliError::Output)?;
-        tell_unread(session, &logs);
-        Ok(ExitCode::SUCCESS)
+        Ok(if tell_unread(session, &logs) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
-/// Names the archives that could not be read.
-fn tell_unread(session: &Session, logs: &[Past]) {
-    logs.iter().flat_map(|past| &past.log.unread).for_each(|unread| session.screen.note(unread));
+/// Names the archives that could not be read. Whether there are any.
+fn tell_unread(session: &Session, logs: &[Past]) -> bool {
+    let unread = || logs.iter().flat_map(|past| &past.log.unread);
+    unread().for_each(|unread| session.screen.note(unread));
+    unread().next().is_some()
 }
 
 /// Reads a number of lines.

@@ -68,9 +68,10 @@ fn archives_are_read_in_order_and_to_the_byte() {
     assert_eq!(stdout(&["-n", "all", "--grep", "[135]"]), b"1\n3\n5\x1b[m\xff\n");
     // The name of the app is not a number.
     home.ctl(["logs", "--stdout", "--head", "web"]).ok().says("1\n2\n");
-    // What cannot be read is named, and the rest shown.
+    // What cannot be read is named, and the rest shown. To show what is not in it is no failure.
     fs::write(web.path("logs/web.log.2026-01-31-120001.gz"), "nonsense").unwrap();
-    let output = home.ctl(["logs", "--stdout", "web"]).ok().explains("web.log.2026-01-31-120001.gz");
+    let output = home.ctl(["logs", "--stdout", "web"]).exits(1).explains("web.log.2026-01-31-120001.gz");
+    home.ctl(["logs", "--stdout", "-n", "1", "web"]).ok().says("6");
     assert!(output.stdout.starts_with("1\n2\n3\n4\n5"), "{output}");
     let follow = home.spawn(["logs", "--stdout", "-f", "web"]);
     follow.wait_for_output("\n6");

@@ -137,7 +137,7 @@ fn a_supervisor_that_dies_under_the_eyes_of_a_command_is_replaced_all_the_same()
         wait_until_dead(keeper.pid);
         // Each look ends with a poll(2) of a pidfd.
         let slowly =
-            ["-qq", "-e", "trace=poll,ppoll", "-e", "inject=poll,ppoll:delay_enter=200000"].map(OsString::from);
+            ["-qq", "-e", "trace=poll,ppoll", "-e", "inject=poll,ppoll:delay_enter=100000"].map(OsString::from);
         let status = home.command(["status", "web"]);
         let words = std::iter::once(status.get_program()).chain(status.get_args()).map(OsStr::to_owned);
         let mut strace = home.program(Path::new("/usr/bin/strace"), slowly.into_iter().chain(words));

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use crate::support::{Home, SOON, always, wait_until, zombies};
 
+/// For those that do not heed SIGTERM.
+const SOON_KILLED: &str = "signals.kill_timeout = '500ms'";
+
 #[test]
 fn a_process_that_left_session_and_parent_is_stopped_with_its_app() {
     let home = Home::new();
-    let app = home.app("web").behaves("fork-setsid 20");
+    let app = home.app("web").behaves("fork-setsid 20").conf(SOON_KILLED);
     home.ctl(["start", "web"]).ok();
     app.wait_for_output("ready");
     let processes = app.processes();
@@ -22,7 +25,7 @@ fn a_process_that_left_session_and_parent_is_stopped_with_its_app() {
 #[test]
 fn the_same_after_the_death_of_the_supervisor() {
     let home = Home::new();
-    let app = home.app("web").behaves("fork-setsid 3");
+    let app = home.app("web").behaves("fork-setsid 3").conf(SOON_KILLED);
     home.ctl(["start", "web"]).ok();
     app.wait_for_output("ready");
     let (supervisor, _) = home.pair("web");
@@ -35,7 +38,7 @@ fn the_same_after_the_death_of_the_supervisor() {
 #[test]
 fn another_app_is_not_mistaken_for_an_escaped_process() {
     let home = Home::new();
-    let wild = home.app("wild").behaves("fork-setsid 3");
+    let wild = home.app("wild").behaves("fork-setsid 3").conf(SOON_KILLED);
     let calm = home.app("calm").behaves("fork-setsid 3");
     home.ctl(["start", "wild", "calm"]).ok();
     wild.wait_for_output("ready");

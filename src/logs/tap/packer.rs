@@ -41,7 +41,7 @@ pub(super) struct Packer {
     pack: Pack,
     patience: Duration,
     work: Mutex<Work>,
-    /// Something has been packed, or given up.
+    /// Something has been packed or given up, or the thread has ended.
     done: Condvar,
 }
 
@@ -142,6 +142,7 @@ impl Packer {
             work = self.work();
         }
         work.running = false;
+        self.done.notify_all();
     }
 }
 
@@ -197,12 +198,12 @@ mod tests {
         assert_eq!(packer.work().waiting.len(), 1, "one is being packed, and one waits");
         assert!(!packer.makes_room(device + 1), "it takes no room there");
         assert!(packer.makes_room(device));
-        wait(packer, |work| work.current.is_none() && work.waiting.is_empty());
+        wait(packer, |work| work.asked.is_empty());
         assert!(at(1).exists() && !packed(1).exists(), "it was given up");
         assert!(!at(2).exists() && packed(2).exists());
         fs::write(at(3), "2\n").unwrap();
         packer.ask(&log, vec![at(3)]);
-        wait(packer, |work| work.current.is_none() && work.waiting.is_empty());
+        wait(packer, |work| work.asked.is_empty());
         assert!(packed(3).exists());
     }
 

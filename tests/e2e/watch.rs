@@ -103,8 +103,9 @@ fn apps_are_watched_found_and_acted_on() {
     let window = Window::open(&home, 80, 24);
     window.line("echo before");
     window.ctl("status --watch --refresh 300ms");
-    let seen = window.wait_for("sleep 1001");
-    assert!(seen.contains("2 apps: 2 running") && seen.contains("NAME▼") && seen.contains("└─ sleep 1000"), "{seen}");
+    let seen =
+        window.wait_until("both processes of db", |seen| seen.contains("sleep 1001") && seen.contains("└─ sleep 1000"));
+    assert!(seen.contains("2 apps: 2 running") && seen.contains("NAME▼"), "{seen}");
     assert!(!seen.contains("never") && !seen.contains("before"), "{seen}");
 
     window.press("a");

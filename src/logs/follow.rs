@@ -526,8 +526,11 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_exist_yet_wakes_its_reader() {
+        // What is missing is waited for in the directory above it: not in that which all tests share.
         let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("logs/web.log");
+        let home = home.path().join("root");
+        fs::create_dir(&home).unwrap();
+        let path = home.join("logs/web.log");
         let mut tail = Tail::open(&path, 10).unwrap();
         assert!(!tail.exists());
         let watch = Watch::new().unwrap();
@@ -545,7 +548,7 @@ mod tests {
             let dir = path.parent().unwrap();
             match gone {
                 true => fs::remove_dir_all(dir).unwrap(),
-                false => fs::rename(dir, home.path().join("elsewhere")).unwrap(),
+                false => fs::rename(dir, home.join("elsewhere")).unwrap(),
             }
             while watch.wait(Some(Duration::ZERO)).unwrap() == Woken::Changed {}
             fs::create_dir(dir).unwrap();

@@ -166,10 +166,9 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(used.processes >= 2 && used.threads >= used.processes, "{used:?}");
-        assert!(
-            used.memory_proportional_bytes.is_some_and(|bytes| bytes > 0 && bytes <= used.memory_bytes),
-            "{used:?}"
-        );
+        // Other tests allocate between the two looks.
+        let most = used.memory_bytes + (64 << 20);
+        assert!(used.memory_proportional_bytes.is_some_and(|bytes| bytes > 0 && bytes <= most), "{used:?}");
         assert!(used.memory_virtual_bytes > used.memory_bytes && used.open_files_most > Some(3), "{used:?}");
         assert!(used.limits[0].used.is_some_and(|bytes| bytes > 1e6), "{used:?}");
     }

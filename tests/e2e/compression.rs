@@ -118,13 +118,13 @@ fn room_that_a_compression_takes_is_given_back_before_an_archive_or_a_line_is_lo
     fs::copy(&archive, &before).unwrap();
     // While it is packed, the app writes more than is left by then.
     app.run_script(
-        "while test $(stat -f -c %a logs) -gt 3000; do :; done\n\
-         head -c 14M /dev/zero; touch done; exec sleep 1000",
+        "while test $(stat -f -c %a logs) -gt 5000; do :; done\n\
+         head -c 22M /dev/zero; touch done; exec sleep 1000",
     );
     app.conf("[logging]\nmax_size = '100M'\ncompress = 'gzip'\nfile = 'events'");
     home.ctl(["start", "web"]).ok();
     wait_until("all is written", SOON, || match app.path("logs/web.log").metadata().map(|meta| meta.len()) {
-        Ok(length) if length == 14 << 20 => Ok(()),
+        Ok(length) if length == 22 << 20 => Ok(()),
         other => Err(format!("{other:?}, {}", app.read("events"))),
     });
     assert!(fs::read(&before).unwrap() == fs::read(&archive).unwrap(), "the archive is as it was");

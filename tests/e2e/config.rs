@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 
 use serde_json::Value;
 
-use crate::support::{Home, Output, example, is_root};
+use crate::support::{Home, Output, SOON, example, is_root, wait_until};
 
 /// A root with a global file, and an app with a file of its own.
 fn home() -> Home {
@@ -114,8 +114,11 @@ fn a_change_takes_effect_at_the_next_launch_and_leaves_comments_owner_and_mode()
     home.ctl(["restart", "web"]).ok();
     let pid = app.status().main_pid();
     assert_eq!(files(pid), "128");
-    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
-    assert!(String::from_utf8_lossy(&environ).contains("GREETING=it's, so"));
+    wait_until("it has its environment", SOON, || {
+        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let text = String::from_utf8_lossy(&environ).into_owned();
+        if text.contains("GREETING=it's, so") { Ok(()) } else { Err(text) }
+    });
     // What was added is gone without a trace.
     home.ctl(["config", "unset", "web", "process.environment.GREETING"]).ok().never_says("it's, so");
     home.ctl(["config", "set", "web", "limits.file_limit=256"]).ok();

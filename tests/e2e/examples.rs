@@ -84,7 +84,7 @@ fn web() {
     run.ctrl_c();
     let begun = std::time::Instant::now();
     run.wait();
-    assert!(begun.elapsed().as_secs_f64() < 1.0, "Ctrl-C took {:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs_f64() < 5.0, "Ctrl-C took {:?}", begun.elapsed());
     app.wait_until_gone();
     assert!(answer().is_err(), "something still listens");
 }
@@ -97,8 +97,8 @@ fn flaky() {
     // It fails twice, then runs.
     home.ctl(["start", "flaky"]).ok();
     app.wait_for_output("the third time it works");
-    let status = app.status();
-    assert_eq!((status.state.as_str(), status.restarts), ("running", 2), "{status:#?}");
+    let status = app.wait_for_state("running");
+    assert_eq!(status.restarts, 2, "{status:#?}");
     home.ctl(["stop", "flaky"]).ok();
     // Told to fail for ever, it is given up.
     home.ctl(["start", "--env", "FAILURES=100", "flaky"]).ok();

@@ -89,11 +89,16 @@ struct ReadOnly(PathBuf);
 
 impl ReadOnly {
     fn new(dir: &Path) -> Self {
-        mount(Some(dir), dir, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
-        let made = Self(dir.to_owned());
+        // Elsewhere first: where a file is open to be written to, a mount cannot become read-only.
+        let elsewhere = tempfile::tempdir().expect("a temporary directory");
+        mount(Some(dir), elsewhere.path(), None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("a bind mount");
+        let aside = Self(elsewhere.path().to_owned());
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(None::<&str>, dir, None::<&str>, flags, None::<&str>).expect("a read-only mount");
-        made
+        mount(None::<&str>, elsewhere.path(), None::<&str>, flags, None::<&str>).expect("a read-only mount");
+        mount(Some(elsewhere.path()), dir, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .expect("the mount in its place");
+        drop(aside);
+        Self(dir.to_owned())
     }
 }
 

@@ -321,7 +321,7 @@ fn a_flood_holds_up_nobody() {
     assert_no_line_lost(&calm.log());
     let status = calm.wait_for_state("exited");
     let after = status.last_exit.expect("a last exit").after;
-    assert!(after < 3.0, "its writer was held up: it took {after} s");
+    assert!(after < 10.0, "its writer was held up: it took {after} s");
     home.ctl(["stop-all"]).ok();
 }
 

@@ -175,7 +175,11 @@ fn one_app_on_a_terminal_is_told_of_at_length() {
     home.ctl(["start", "web"]).ok();
     app.wait_for_text("logs/web.err", "trouble");
     app.wait_for_output("hello");
-    let seen = on_terminal(home.command(["--no-color", "status", "web"]), 100, 40);
+    // A shell's child bears the name of the shell until it is what it is to be.
+    let seen = wait_until("all of it is there", SOON, || {
+        let seen = on_terminal(home.command(["--no-color", "status", "web"]), 100, 40);
+        if seen.contains("─ sleep") { Ok(seen) } else { Err(seen) }
+    });
     let pid = app.status().main_pid();
     let main = format!("main        {pid} /bin/sh ");
     for text in [

@@ -13,7 +13,9 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 
-use crate::support::{Home, SOON, assert_no_line_lost, binary, is_root, kill, poll, testapp, wait_until};
+use crate::support::{
+    Home, SOON, assert_no_line_lost, binary, is_root, kill, poll, testapp, wait_until, wait_until_dead,
+};
 
 /// What makes the /dev: that of the machine with another /dev/log.
 const DEV: &str = "\
@@ -170,9 +172,13 @@ fn a_daemon_that_is_restarted_misses_nothing() {
     }
     let home = Home::new();
     // First there is none.
-    let app = home
-        .app("web")
-        .run_script("n=0; while [ $n -lt 400 ]; do n=$((n + 1)); echo \"line $n\"; sleep 0.005; done; exec sleep 60");
+    // It does not get ahead of the story: what the last supervisor is to send is written when there is one.
+    let app = home.app("web").run_script(
+        "n=0; while [ $n -lt 400 ]; do\n\
+            n=$((n + 1)); echo \"line $n\"\n\
+            if [ $n -eq 300 ]; then while ! [ -e go ]; do sleep 0.05; done; else sleep 0.005; fi\n\
+         done; exec sleep 60",
+    );
     home.finish(within(&home, &["start", "web", "--syslog"])).ok();
     app.wait_for_output("line 50\n");
     let daemon = Daemon::at(&home);
@@ -182,21 +188,12 @@ fn a_daemon_that_is_restarted_misses_nothing() {
     let daemon = Daemon::at(&home);
     heard.extend(daemon.hears(": line 250"));
     // When it has caught up, another supervisor goes on with it.
-    wait_until("nothing waits any more", SOON, || {
-        heard.extend(daemon.heard());
-        let (told, written) = (numbers(&heard).last().copied(), app.log().lines().count() as u64);
-        if told.is_some_and(|told| told + 5 >= written) { Ok(()) } else { Err(format!("{told:?} of {written}")) }
-    });
     let (supervisor, _) = home.pair("web");
+    heard.extend(daemon.hears(": line 300"));
     kill(supervisor.pid, Signal::SIGKILL);
+    app.file("go", "");
     heard.extend(daemon.hears(": line 400"));
-    let numbers = numbers(&heard);
-    let mut lines: Vec<u64> = numbers.clone();
-    lines.dedup();
-    assert_eq!(lines, numbers, "none twice");
-    // What waited in the supervisor that was killed is in the file only.
-    let missing: Vec<u64> = (1..=400).filter(|number| !numbers.contains(number)).collect();
-    assert!(missing.iter().all(|number| (250..400).contains(number)) && missing.len() < 60, "{missing:?}");
+    assert_eq!(numbers(&heard), (1..=400).collect::<Vec<_>>(), "each once, in order");
 }
 
 #[test]
@@ -238,7 +235,9 @@ fn what_could_not_be_sent_at_the_end_is_told() {
     let home = Home::new();
     let app = home.app("web").run_script("echo hello; exit 0");
     home.finish(within(&home, &["start", "web", "--syslog"])).ok();
-    app.wait_for_text("logs/web.run", "4 messages for syslog were not sent before the supervisor left");
+    let events = app.wait_for_text("logs/web.run", " messages for syslog were not sent before the supervisor left");
+    // That there is no daemon is an event as well; it may come in time to be one of them.
+    assert!(events.contains("4 messages") || events.contains("5 messages"), "{events}");
 }
 
 #[test]
@@ -303,17 +302,20 @@ fn what_came_while_there_was_no_supervisor_is_sent_by_the_next() {
     let home = Home::new();
     let daemon = Daemon::at(&home);
     let app = home.app("web").run_script(
-        "n=0; while [ $n -lt 200 ]; do n=$((n + 1)); echo \"line $n\"; sleep 0.005; done; touch done; exec sleep 60",
+        "n=0; while [ $n -lt 200 ]; do\n\
+            n=$((n + 1)); echo \"line $n\"\n\
+            if [ $n -eq 20 ]; then while ! [ -e go ]; do sleep 0.05; done; fi\n\
+         done; touch done; exec sleep 60",
     );
     home.finish(within(&home, &["start", "web", "--syslog"])).ok();
-    let mut heard = daemon.hears(": line 20");
     let (supervisor, keeper) = home.pair("web");
+    let mut heard = daemon.hears(": line 20");
     kill(keeper.pid, Signal::SIGSTOP);
     kill(supervisor.pid, Signal::SIGKILL);
+    wait_until_dead(supervisor.pid);
+    app.file("go", "");
     wait_until("all lines are written", SOON, || app.path("done").exists().then_some(()).ok_or("not yet".to_owned()));
     kill(keeper.pid, Signal::SIGCONT);
     heard.extend(daemon.hears(": line 200"));
-    let numbers = numbers(&heard);
-    let missing: Vec<u64> = (1..=200).filter(|number| !numbers.contains(number)).collect();
-    assert!(missing.len() < 10, "{missing:?}");
+    assert_eq!(numbers(&heard), (1..=200).collect::<Vec<_>>());
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    AppDir, Home, Proc, SOON, assert_no_line_lost, binary, is_root, kill, process, testapp, wait_until,
+    AppDir, Home, Proc, SOON, assert_no_line_lost, binary, copy_program, is_root, kill, process, testapp, wait_until,
 };
 
 /// It writes what comes to its files, whole lines, rotated by size, and passes it on, as the real one does.
@@ -93,7 +93,7 @@ fn the_app_is_the_app_though_another_writes_its_logs() {
     let home = world(STAND_IN);
     let app = home
         .app("web")
-        .run_script("echo out; echo err >&2; trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done")
+        .run_script("trap 'echo bye; exit 7' TERM; echo out; echo err >&2; while :; do sleep 0.05; done")
         .conf("[logging]\ncollector = \"teelog\"\nmax_size = \"1M\"\nmax_age = \"90s\"\nmax_count = 3\n");
     home.finish(ctl(&home, &["start", "web"])).ok();
     app.wait_for_output("out\n");
@@ -104,7 +104,7 @@ fn the_app_is_the_app_though_another_writes_its_logs() {
     let main = process(status.pid.unwrap()).unwrap();
     assert!(main.command_line().contains("web/run"), "{main:#?}");
     let writer = writer(&app);
-    assert!(app.read("logs/web.err").contains("err"));
+    app.wait_for_text("logs/web.err", "err\n");
     // The tree of the app is the app's.
     let tree = home.ctl(["status", "-p", "web"]).ok().stdout;
     assert!(!tree.contains("teelog"), "{tree}");
@@ -265,7 +265,7 @@ fn it_survives_the_supervisor_and_its_keeper() {
 #[test]
 fn the_one_that_comes_with_the_program_does_it_too() {
     let home = world("");
-    fs::copy(binary("teelog"), home.base().join("bin/teelog")).unwrap();
+    copy_program(&binary("teelog"), &home.base().join("bin/teelog"), 0o755);
     let app = home.app("web").behaves("lines 0 500").conf("[logging]\ncollector = \"teelog\"\nmax_size = \"10K\"\n");
     home.finish(ctl(&home, &["start", "web"])).ok();
     wait_until("it is rotated", SOON, || {

@@ -205,6 +205,18 @@ mod tests {
         }
     }
 
+    /// A child that another test starts meanwhile holds the lock that it inherits, until its exec.
+    fn granted(path: &Path, pid: i32) -> Claim {
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            match Claim::of(path, pid) {
+                Ok(claim) => break claim,
+                Err(error) if std::time::Instant::now() > deadline => panic!("{error}"),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    }
+
     fn refusal(path: &Path, pid: i32) -> String {
         Claim::of(path, pid).unwrap_err().message()
     }
@@ -221,15 +233,7 @@ mod tests {
         drop(claim);
         assert!(refusal(&path, second.pid()).ends_with(&running), "known by its start time");
         drop(first);
-        // A child that another test starts meanwhile holds the lock that it inherits, until its exec.
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        let claim = loop {
-            match Claim::of(&path, second.pid()) {
-                Ok(claim) => break claim,
-                Err(error) if std::time::Instant::now() > deadline => panic!("{error}"),
-                Err(_) => std::thread::yield_now(),
-            }
-        };
+        let claim = granted(&path, second.pid());
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", second.pid()));
         claim.remove();
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0, "nothing is left beside it");
@@ -246,14 +250,14 @@ mod tests {
         let note = format!("{} 1", boot_id().unwrap());
         let has_attributes = fsetxattr(&file, NOTE, note.as_bytes(), XattrFlags::empty()).is_ok();
         if has_attributes {
-            Claim::of(&path, new.pid()).unwrap().remove();
+            granted(&path, new.pid()).remove();
         }
         // As another program's: written long before the process started.
         fs::write(&path, format!("{}\n", other.pid())).unwrap();
         assert!(refusal(&path, new.pid()).contains("is running"), "it is older than the file");
         let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
-        Claim::of(&path, new.pid()).unwrap().remove();
+        granted(&path, new.pid()).remove();
     }
 
     #[test]

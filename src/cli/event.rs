@@ -31,6 +31,8 @@ pub(super) struct Object {
     pub(super) code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) signal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<u64>,
 }
 
 /// The form of one line of an app's event log.
@@ -69,6 +71,7 @@ fn with_data(mut object: Object, happening: &Happening) -> Object {
             object.code = end.status.code();
             object.signal = ExitStatus::signal(end.status).map(|signal| signal.to_string());
         }
+        Happening::Dropped(gap) => object.bytes = Some(gap.bytes),
         Happening::NotStarted(_)
         | Happening::CalledOff
         | Happening::Ready

@@ -25,8 +25,8 @@ use crate::logs::{Files, moment};
 /// How many lines are shown where nothing else says what to show.
 const LINES: usize = 50;
 
-/// Which events tell where a run of an app begins and ends.
-const RUNS: &str = r"^\S+ +\S+ +(started, pid \d|not started: |[^:]* after \d)";
+/// Which events are marks between lines of output: where a run of an app begins and ends, and where output is missing.
+const MARKS: &str = r"^\S+ +\S+ +(started, pid \d|not started: |[^:]* after \d|\d+ bytes of output were dropped )";
 
 #[derive(Args, Debug)]
 pub(super) struct Logs {
@@ -124,8 +124,8 @@ impl Verb for Logs {
     const ABOUT: &'static str = "Show what apps have written";
     const MORE: &'static str = "\
 Without an option, the last 50 lines of both outputs are shown in the order in which they came, each
-marked with its stream, and between them when the app was started and how it ended. One stream of
-one app is shown as it was written. Times are local, and known whether or not the app prints them.
+marked with its stream, and between them when the app was started, how it ended, and where output
+is missing because the disk was full. One stream of one app is shown as it was written. Times are local, and known whether or not the app prints them.
 
 Examples:
   daemonctl logs web
@@ -229,16 +229,16 @@ impl Logs {
             let files = files(&root.join(name.as_str()), name, status);
             let streams = self.streams(&files);
             for (stream, sign, path) in &streams {
-                let runs = *sign == RUN;
-                let filter = match runs {
-                    true => Filter { pattern: Pattern::parse(RUNS).ok(), level: None },
+                let marks = *sign == MARK;
+                let filter = match marks {
+                    true => Filter { pattern: Pattern::parse(MARKS).ok(), level: None },
                     false => filter.clone(),
                 };
                 let sign = (streams.len() > 1).then_some(*sign);
                 let mark = mark((names.len() > 1).then_some((name, width)), sign, session.screen.color);
-                let origin = Origin { app: name.to_string(), stream, mark, brief: runs };
+                let origin = Origin { app: name.to_string(), stream, mark, brief: marks };
                 let mut one = Chosen::open(path, stamps.clone(), origin, filter)?;
-                one.counts = !runs;
+                one.counts = !marks;
                 one.wants.level = self.json;
                 all.push(one);
             }
@@ -254,7 +254,7 @@ impl Logs {
             (self.stdout || unasked || self.all, "stdout", "out", &files.stdout),
             (self.stderr || unasked || self.all, "stderr", "err", &files.stderr),
             (self.events || self.all, "events", "evt", &files.events),
-            (whole, "events", RUN, &files.events),
+            (whole, "events", MARK, &files.events),
         ];
         let chosen = streams.into_iter().filter(|(chosen, ..)| *chosen);
         chosen.map(|(_, stream, sign, path)| (stream, sign, path.as_path())).collect()
@@ -283,7 +283,7 @@ impl Logs {
         let last = asked.filter(|_| self.head.is_none());
         let part = Part { since: self.since, until: self.until, last, whole_lines };
         all.iter_mut().try_for_each(|one| one.bound(&part))?;
-        // Where runs began and ended cannot be told if it is not known when anything else was written.
+        // Where marks belong cannot be told if it is not known when anything else was written.
         if !self.follow && !all.iter().any(|one| one.counts && one.timed && one.log.exists()) {
             for one in all.iter_mut().filter(|one| !one.counts) {
                 one.leave_out();
@@ -307,5 +307,5 @@ impl Logs {
     }
 }
 
-/// The sign of events that mark where runs begin and end.
-const RUN: &str = "---";
+/// The sign of events that stand as marks between lines of output.
+const MARK: &str = "---";

@@ -5,6 +5,7 @@
 //! event, and what a check says stands behind them or in lines of their own ([`super::events`]): it forges nothing.
 
 use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
 
 use daemonctl_actors::value::{ExitStatus, Signal};
 
@@ -61,8 +62,23 @@ pub enum Happening {
     },
     /// The supervisor was sent a signal that stops its apps.
     AskedBySignal(Signal),
+    /// Output that could not be written is missing in a log.
+    Dropped(Gap),
     /// Anything else: what a hook said, warnings.
     Note(String),
+}
+
+/// What is missing in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// So many bytes.
+    pub bytes: u64,
+    /// When the first of them came, in milliseconds since the epoch.
+    pub from: u64,
+    /// When the last of them came.
+    pub to: u64,
+    /// The log.
+    pub path: String,
 }
 
 /// How a main process ended.
@@ -105,6 +121,8 @@ pub struct Requester {
 const KILLED: &str = "did not end in time, killed";
 const CALLED_OFF: &str = "stopped before it was started";
 const REBUILT: &str = "an internal error was contained; supervision goes on";
+const DROPPED: &str = " bytes of output were dropped between ";
+const UNWRITTEN: &str = " could not be written";
 
 impl Because {
     const ALL: [Self; 3] = [Self::Asked, Self::Unhealthy, Self::Timeout];
@@ -139,8 +157,17 @@ impl fmt::Display for Happening {
             Self::Signalled(signal) => write!(f, "{signal} sent by command"),
             Self::Asked { what, by } => write!(f, "{what} asked by {by}"),
             Self::AskedBySignal(signal) => write!(f, "stop asked by {signal} to the supervisor"),
+            Self::Dropped(gap) => gap.fmt(f),
             Self::Note(text) => f.write_str(text),
         }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = |at| humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at));
+        let Self { bytes, from, to, path } = self;
+        write!(f, "{bytes}{DROPPED}{} and {}: {path}{UNWRITTEN}", moment(*from), moment(*to))
     }
 }
 
@@ -192,6 +219,7 @@ impl Happening {
             Self::Rebuilt => "rebuilt",
             Self::Signalled(_) => "signalled",
             Self::Asked { .. } | Self::AskedBySignal(_) => "asked",
+            Self::Dropped(_) => "dropped",
             Self::Note(_) => "note",
         }
     }
@@ -231,6 +259,9 @@ fn parse_with_data(text: &str) -> Option<Happening> {
         }
         return Some(Happening::Asked { what: what.to_owned(), by: parse_requester(by)? });
     }
+    if let Some((bytes, rest)) = text.split_once(DROPPED) {
+        return Some(Happening::Dropped(parse_gap(bytes, rest)?));
+    }
     parse_end(text).map(Happening::Ended)
 }
 
@@ -243,6 +274,14 @@ fn parse_requester(text: &str) -> Option<Requester> {
         rest => Some(rest.strip_prefix(", claimed by sudo to be for ")?.to_owned()),
     };
     Some(Requester { user: user.to_owned(), uid: uid.parse().ok()?, pid: pid.parse().ok()?, sudo })
+}
+
+fn parse_gap(bytes: &str, rest: &str) -> Option<Gap> {
+    let (from, rest) = rest.split_once(" and ")?;
+    let (to, path) = rest.strip_suffix(UNWRITTEN)?.split_once(": ")?;
+    let moment = |text| humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok();
+    let [from, to] = [moment(from)?, moment(to)?].map(|since| since.as_millis() as u64);
+    Some(Gap { bytes: bytes.parse().ok()?, from, to, path: path.to_owned() })
 }
 
 fn parse_end(text: &str) -> Option<End> {
@@ -302,6 +341,16 @@ mod tests {
             .prop_map(|(user, uid, pid, sudo)| Requester { user, uid, pid, sudo })
     }
 
+    fn gap() -> impl Strategy<Value = Gap> {
+        let moment = 0..4_000_000_000_000u64;
+        (any::<u64>(), moment.clone(), moment, "/\\PC{0,20}").prop_map(|(bytes, from, to, path)| Gap {
+            bytes,
+            from,
+            to,
+            path,
+        })
+    }
+
     pub(crate) fn happening() -> impl Strategy<Value = Happening> {
         prop_oneof![
             (1..i32::MAX).prop_map(|pid| Happening::Started { pid }),
@@ -318,6 +367,7 @@ mod tests {
             any::<u32>().prop_map(|attempts| Happening::GaveUp { attempts }),
             "\\PC{0,40}".prop_map(Happening::Unhealthy),
             "\\PC{0,40}".prop_map(Happening::CheckFailed),
+            gap().prop_map(Happening::Dropped),
             ("start|stop|restart|reload|kill|run", requester()).prop_map(|(what, by)| Happening::Asked { what, by }),
             proptest::sample::select(vec![
                 Happening::CalledOff,

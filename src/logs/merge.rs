@@ -5,6 +5,7 @@
 //!
 //! Events have whole milliseconds, and output is timed when it is collected, a moment after it was written. So that what
 //! a run has written lies between its beginning and its end, these count as a little earlier and later than they say.
+//! What is said of missing output, once there is some again, counts as of the moment when the last of it came.
 
 use std::io;
 
@@ -82,6 +83,7 @@ fn next_time(source: &mut Source) -> io::Result<Option<u64>> {
     Ok(Some(match event.map(|event| Happening::parse(event.text)) {
         Some(Happening::Started { .. }) => time.saturating_sub(EARLIER),
         Some(Happening::Ended(_)) => time + LATER,
+        Some(Happening::Dropped(gap)) => time.min(gap.to.saturating_mul(1_000)),
         _ => time,
     }))
 }

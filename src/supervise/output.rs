@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix::Addr;
 use daemonctl_actors::log_collector::{Attach, LogCollector, Stream};
@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::host::{Held, Host};
 use super::instance::Instance;
 use crate::config::values::Level;
+use crate::logs::happening::{Gap, Happening};
 use crate::logs::mirror::Mirror;
 use crate::logs::syslog::{self, Speaker, Syslog};
 use crate::logs::tap::{self, News, Target, relay};
@@ -118,12 +119,9 @@ impl Host {
             }
             News::Dropped { bytes, from, to } => {
                 self.with(app, |held| held.dropping.remove(&stream));
-                let moment = |at: SystemTime| humantime::format_rfc3339_millis(at);
-                let (from, to) = (moment(from), moment(to));
-                let text = format!(
-                    "{bytes} bytes of output were dropped between {from} and {to}: {path} could not be written"
-                );
-                (Level::Error, text)
+                let since = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+                let gap = Gap { bytes, from: since(from), to: since(to), path };
+                (Level::Error, Happening::Dropped(gap).to_string())
             }
             News::NotRotated { why } => {
                 let text = format!("cannot rotate {path}, it grows beyond its limit: {why}");

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::support::{AppDir, Home, SOON, wait_until};
 
@@ -148,6 +149,21 @@ fn what_a_run_wrote_lies_between_its_beginning_and_its_end() {
     let marks = ["--- | started, pid 12", "out | first", "err | last words", "--- | exited 1 after 2.5s"];
     let expected = [&marks[..], &["--- | started, pid 13", "out | of the second run", ""]].concat().join("\n");
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn where_output_is_missing_there_is_a_mark() {
+    let home = Home::new();
+    let web = silent(&home, "web");
+    log(&web.path("logs/web.log"), &[(500, "before\n"), (5010, "after\n"), (6000, "later\n")]);
+    // It is told once something has been written again.
+    let gap = "70 bytes of output were dropped between 2026-01-31T12:00:01.000Z and 2026-01-31T12:00:05.000Z: \
+               /apps/web/logs/web.log could not be written";
+    web.file("logs/web.run", format!("2026-01-31T12:00:05.020Z error {gap}\n"));
+    let shown = home.ctl(["logs", "web"]).ok().stdout;
+    assert_eq!(shown, format!("out | before\n--- | {gap}\nout | after\nout | later\n"));
+    let event: Value = serde_json::from_str(&home.ctl(["events", "--json", "web"]).ok().stdout).unwrap();
+    assert_eq!((&event["kind"], &event["bytes"]), (&Value::from("dropped"), &Value::from(70)));
 }
 
 #[test]

@@ -267,6 +267,9 @@ fn a_full_disk_costs_output_that_is_counted_and_nothing_else() {
         .sum();
     let all = written as usize * "line 00000000\n".len() + format!("end {written}\n").len();
     assert_eq!(log.len() + dropped, all);
+    // Where it is missing, there is a mark.
+    let shown = home.ctl(["logs", "-n", "all", "web"]).ok().stdout;
+    assert!(shown.contains(&format!("\n--- | {dropped} bytes of output were dropped between ")), "{shown}");
     drop(disk);
 }
 

@@ -4,7 +4,8 @@
 //! where a clock was set back. A log whose times are not known cannot be merged: its lines come before all others.
 //!
 //! Events have whole milliseconds, and output is timed when it is collected, a moment after it was written. So that what
-//! a run has written lies between its beginning and its end, these count as a little earlier and later than they say.
+//! a run has written lies between its beginning and its end, these count as a little earlier and later than they say
+//! where there is output.
 //! What is said of missing output, once there is some again, counts as of the moment when the last of it came.
 
 use std::io;
@@ -39,6 +40,8 @@ const LATER: u64 = 3_000;
 #[derive(Debug)]
 pub struct Merge {
     sources: Vec<Source>,
+    /// Whether there is output among them.
+    outputs: bool,
     /// The time of the next line of each; nothing at its end.
     next: Vec<Option<u64>>,
     /// The source whose line was given out last.
@@ -48,14 +51,15 @@ pub struct Merge {
 impl Merge {
     /// Begins with the first line of each.
     pub fn new(mut sources: Vec<Source>) -> io::Result<Self> {
-        let next = sources.iter_mut().map(next_time).collect::<Result<_, _>>()?;
-        Ok(Self { sources, next, last: None })
+        let outputs = sources.iter().any(|source| !source.events);
+        let next = sources.iter_mut().map(|source| next_time(source, outputs)).collect::<Result<_, _>>()?;
+        Ok(Self { sources, outputs, next, last: None })
     }
 
     /// Goes to the next line; tells whose it is. Where two came at once, the source that was named first is first.
     pub fn advance(&mut self) -> io::Result<Option<usize>> {
         if let Some(last) = self.last.take() {
-            self.next[last] = next_time(&mut self.sources[last])?;
+            self.next[last] = next_time(&mut self.sources[last], self.outputs)?;
         }
         let times = self.next.iter().enumerate().filter_map(|(at, time)| Some((*time.as_ref()?, at)));
         self.last = times.min().map(|(_, at)| at);
@@ -73,13 +77,16 @@ impl Merge {
     }
 }
 
-fn next_time(source: &mut Source) -> io::Result<Option<u64>> {
+/// The time that the next line of a log counts as; nothing at its end.
+fn next_time(source: &mut Source, outputs: bool) -> io::Result<Option<u64>> {
     let more = source.scan.advance(&mut source.log)?;
     if !more {
         return Ok(None);
     }
     let time = source.scan.time().filter(|_| source.timed).unwrap_or(0);
-    let event = source.events.then(|| std::str::from_utf8(source.scan.line()).ok().and_then(events::parse)).flatten();
+    let event = (source.events && outputs)
+        .then(|| std::str::from_utf8(source.scan.line()).ok().and_then(events::parse))
+        .flatten();
     Ok(Some(match event.map(|event| Happening::parse(event.text)) {
         Some(Happening::Started { .. }) => time.saturating_sub(EARLIER),
         Some(Happening::Ended(_)) => time + LATER,

@@ -188,3 +188,17 @@ fn root_at_the_socket_of_another_user_is_told_apart_from_that_user() {
     assert!(events.contains(&format!("start asked by {uid} (uid {uid}, pid ")), "{events}");
     assert!(events.contains(&format!("stop asked by root (uid 0, pid {})", std::process::id())), "{events}");
 }
+
+#[test]
+fn events_of_several_apps_stand_in_the_order_of_their_times() {
+    let home = Home::new();
+    let line = |millis: u32, text: &str| format!("2026-01-31T12:00:00.{millis}Z info  {text}\n");
+    let a = [line(595, "start asked by root (uid 0, pid 1)"), line(597, "started, pid 12")].concat();
+    let b = [line(596, "start asked by root (uid 0, pid 1)"), line(598, "started, pid 13")].concat();
+    home.app("a").run_script("exec sleep 1000").file("logs/a.run", a);
+    home.app("b").run_script("exec sleep 1000").file("logs/b.run", b);
+    let told = home.ctl(["events", "--json"]).ok();
+    let times: Vec<String> =
+        objects(&told).iter().map(|event| event["time"].as_str().unwrap()[20..23].into()).collect();
+    assert_eq!(times, ["595", "596", "597", "598"], "{told}");
+}

@@ -134,8 +134,8 @@ fn is_failure(ending: &Ending, policy: &RestartPolicy) -> bool {
 /// The pause before restart number `attempt` in a row, counted from 1: doubled each time, capped, spread by ±10 %.
 pub fn pause(attempt: u32, policy: &RestartPolicy, chance: f64) -> Duration {
     let doubled = 2u32.checked_pow(attempt.saturating_sub(1)).and_then(|factor| policy.delay.checked_mul(factor));
-    let pause = doubled.unwrap_or(Duration::MAX).min(policy.delay_max.max(policy.delay));
-    pause.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0)).min(policy.delay_max.max(policy.delay))
+    let pause = doubled.unwrap_or(Duration::MAX).min(policy.delay_max);
+    pause.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0)).min(policy.delay_max)
 }
 
 #[cfg(test)]
@@ -229,7 +229,7 @@ mod tests {
         fn pauses_grow_and_stay_within_bounds(attempt in 1u32..200, chance in 0.0f64..=1.0, delay in 0u32..1000) {
             let policy = RestartPolicy { delay: delay * SECOND, ..policy(When::Always) };
             let pause = super::pause(attempt, &policy, chance);
-            prop_assert!(pause <= policy.delay_max.max(policy.delay));
+            prop_assert!(pause <= policy.delay_max);
             prop_assert!(pause >= policy.delay.min(policy.delay_max).mul_f64(0.899));
         }
     }

@@ -57,8 +57,7 @@ Examples:
             return Ok(ExitCode::SUCCESS);
         }
         let force = self.force || session.globals.force;
-        let longest = if force && self.timeout.is_none() { Some(Duration::ZERO) } else { self.timeout };
-        let deadline = longest.map(|longest| longest + HOOKS + session.globals.op_timeout());
+        let deadline = longest(self.timeout, force).map(|longest| longest + HOOKS + session.globals.op_timeout());
         let request = |apps| {
             let (timeout, signal, wait) = (self.timeout, self.signal, !self.no_wait);
             Command::Stop(protocol::Stop { apps, timeout, force, signal, wait })
@@ -87,6 +86,11 @@ fn remove_pidfile(session: &mut Session, app: &AppName) -> Result<(), CliError> 
         return Ok(());
     }
     std::fs::remove_file(&path).map_err(|source| CliError::Io { doing: format!("remove {}", path.display()), source })
+}
+
+/// The longest time between the stop signal and SIGKILL, as far as the command line tells.
+pub(super) fn longest(timeout: Option<Duration>, force: bool) -> Option<Duration> {
+    if force && timeout.is_none() { Some(Duration::ZERO) } else { timeout }
 }
 
 /// `Would stop 2 apps: app1, app2`.

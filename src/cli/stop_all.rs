@@ -9,7 +9,7 @@ use daemonctl_actors::value::AppName;
 use super::error::CliError;
 use super::outcome::Act;
 use super::session::{Absent, HOOKS, Order, Say, Session};
-use super::stop::would;
+use super::stop::{longest, would};
 use super::tally::Tally;
 use super::{Verb, text};
 use crate::control::protocol::{self, Command};
@@ -20,10 +20,10 @@ pub(super) struct StopAll {
     /// Leave this app out; may be given several times
     #[arg(short = 'x', long, value_name = "APP")]
     exclude: Vec<String>,
-    /// Time between the stop signal and SIGKILL
-    #[arg(short, long, value_name = "SEC", default_value = "30", value_parser = text::duration)]
-    timeout: Duration,
-    /// SIGKILL at once
+    /// Time between the stop signal and SIGKILL [default: each app's process.stop_timeout]
+    #[arg(short, long, value_name = "SEC", value_parser = text::duration)]
+    timeout: Option<Duration>,
+    /// SIGKILL at once, or after --timeout where that is given
     #[arg(short, long)]
     force: bool,
     /// Stop all at the same time, not one after the other
@@ -67,11 +67,9 @@ Examples:
 impl StopAll {
     fn stop(&self, session: &mut Session, apps: &[AppName], tally: &mut Tally) -> Result<(), CliError> {
         let force = self.force || session.globals.force;
-        let deadline = Some(self.timeout + HOOKS + session.globals.op_timeout());
-        let request = |apps| {
-            let timeout = (!force).then_some(self.timeout);
-            Command::Stop(protocol::Stop { apps, timeout, force, signal: None, wait: true })
-        };
+        let deadline = longest(self.timeout, force).map(|longest| longest + HOOKS + session.globals.op_timeout());
+        let request =
+            |apps| Command::Stop(protocol::Stop { apps, timeout: self.timeout, force, signal: None, wait: true });
         let order = Order { act: Act::Stop, apps, absent: Absent::NotRunning, deadline, request: &request };
         let each = self.verbose || session.globals.verbose;
         session.order(&order, if each { Say::Each } else { Say::Failures }, tally)

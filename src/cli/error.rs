@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 
 use daemonctl_actors::value::AppName;
 
@@ -12,6 +13,7 @@ use crate::config::Problems;
 use crate::control::client::ClientError;
 use crate::control::protocol::{Failure, FailureKind};
 use crate::supervise::FleetError;
+use crate::supervise::holder::Holder;
 use crate::supervise::runtime::RuntimeError;
 
 /// The operation failed.
@@ -66,8 +68,12 @@ pub(super) enum CliError {
     #[error("cannot {doing}")]
     Io { doing: String, source: io::Error },
     /// An app runs under a supervisor that cannot be asked.
-    #[error("it is running{}, but its supervisor cannot be asked", .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
-    OutOfReach { app: AppName, pid: Option<i32> },
+    #[error(
+        "it is running{}, but its supervisor cannot be asked{}",
+        .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+        .holder.as_ref().map(|holder| format!(": it runs {}", holder.words())).unwrap_or_default()
+    )]
+    OutOfReach { app: AppName, pid: Option<i32>, holder: Option<Holder>, runtime: PathBuf },
     /// Nobody reads what this command prints.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -100,6 +106,7 @@ impl CliError {
             Self::TimedOut { .. } => TIMED_OUT,
             Self::Interrupted { .. } => INTERRUPTED,
             Self::Undelivered { source, .. } => source.code(),
+            Self::OutOfReach { holder: Some(holder), .. } if holder.is_of_another() => PERMISSION,
             Self::Failed { failure, .. } => match failure.kind {
                 FailureKind::Operation | FailureKind::Taken => FAILED,
                 FailureKind::Configuration => USAGE,
@@ -157,11 +164,10 @@ impl CliError {
             Self::App(AppError::Missing { root, .. }) => {
                 Some(format!("daemonctl -p {} list shows all apps", root.display()))
             }
-            Self::OutOfReach { .. } => Some(
-                "it is another user's, has another DAEMONCTL_RUNTIME_DIR, or has lost its socket: SIGTERM to the \
-                 daemonctl-super process stops it with its apps"
-                    .into(),
-            ),
+            Self::OutOfReach { holder, runtime, .. } => Some(holder.as_ref().map_or_else(
+                || "it is another user's, has another DAEMONCTL_RUNTIME_DIR, or has lost its socket".into(),
+                |holder| holder.hint(Some(runtime)),
+            )),
             Self::NotYet(_)
             | Self::Interrupted { .. }
             | Self::App(_)

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Verb;
 use super::error::{self, CliError};
-use super::session::Session;
+use super::session::{Session, out_of_reach};
 use crate::control::protocol::{Basis, Checked, Command, Reply};
 use crate::logs::read::escape;
 
@@ -63,7 +63,7 @@ impl Health {
             return Ok(not_running(status.note.as_deref().unwrap_or(status.state.as_str())));
         }
         if status.supervisor.is_none() {
-            return Err(CliError::OutOfReach { app: name, pid: status.pid });
+            return Err(out_of_reach(session.fleet()?, &name, status.pid));
         }
         let Some(client) = session.fleet()?.supervisor_of(&name) else { return Ok(not_running("it has just ended")) };
         // Only the supervisor knows how long the check may take; it has just shown that it answers.

@@ -146,7 +146,8 @@ impl Session {
         let mut printed = Ok(());
         let progress = Shared::clone(&self.progress);
         progress.borrow_mut().expect(order.apps.len());
-        let delivered = self.deliver(order, &mut |reply| match outcome::tell(order.act, &reply, verbose) {
+        let mut lost = Vec::new();
+        let delivered = self.deliver(order, &mut lost, &mut |reply| match outcome::tell(order.act, &reply, verbose) {
             Ok(told) => {
                 progress.borrow_mut().told(&reply.app, true);
                 tally.add(&reply);
@@ -165,15 +166,25 @@ impl Session {
         if !self.progress.borrow().is_of_all() {
             screen.clear();
         }
+        for (app, error) in lost {
+            tally.fail(&app, error.code());
+            screen.error(&error);
+        }
         delivered?;
         printed
     }
 
-    fn deliver(&mut self, order: &Order<'_>, tell: &mut dyn FnMut(AppReply)) -> Result<(), CliError> {
+    /// Brings an order to whoever has the apps. Those whose supervisor cannot be asked are put to the `lost`; the others
+    /// are dealt with all the same.
+    fn deliver(
+        &mut self,
+        order: &Order<'_>,
+        lost: &mut Vec<(AppName, CliError)>,
+        tell: &mut dyn FnMut(AppReply),
+    ) -> Result<(), CliError> {
         let mut left = order.apps.to_vec();
         let mut result = Ok(());
         let mut refused = BTreeSet::new();
-        let mut lost = None;
         let mut tries = MAX_RETRIES;
         while tries > 0 {
             tries -= 1;
@@ -192,18 +203,17 @@ impl Session {
             left.append(&mut taken);
             match &result {
                 Ok(()) if !left.is_empty() => {}
-                // It may have been started since its supervisor was looked for: look again in a moment. If that does
-                // not help, the others are dealt with all the same.
+                // It may have been started since its supervisor was looked for: look again in a moment.
                 Err(CliError::OutOfReach { app, .. }) => {
                     self.fleet = None;
-                    if tries > 0 && lost.is_none() {
+                    if tries > 0 && lost.is_empty() {
                         let _ = nix::poll::poll(&mut [], 10u16);
                     } else {
                         let app = app.clone();
                         left.retain(|other| *other != app);
                         tries = MAX_RETRIES;
                         let error = std::mem::replace(&mut result, Ok(()));
-                        lost = lost.or(error.err().map(|error| error.of(order.act, &[app])));
+                        lost.extend(error.err().map(|error| (app.clone(), error.of(order.act, &[app]))));
                         if left.is_empty() {
                             break;
                         }
@@ -217,10 +227,7 @@ impl Session {
                 _ => break,
             }
         }
-        match lost {
-            Some(error) if !matches!(result, Err(CliError::Interrupted { .. })) => Err(error),
-            _ => result.map_err(|error| error.of(order.act, &left)),
-        }
+        result.map_err(|error| error.of(order.act, &left))
     }
 
     fn deliver_once(
@@ -293,7 +300,7 @@ fn by_supervisor(fleet: &mut Fleet, apps: &[AppName]) -> Result<Vec<(bool, Vec<A
     let known = fleet.status(apps)?;
     // It runs, and nobody answers for it: to say that it does not run would be a lie.
     if let Some(lost) = known.iter().find(|status| status.is_active() && status.supervisor.is_none()) {
-        return Err(CliError::OutOfReach { app: lost.name.clone(), pid: lost.pid });
+        return Err(out_of_reach(fleet, &lost.name, lost.pid));
     }
     let supervisor = |app: &AppName| known.iter().find(|status| status.name == *app && status.is_active())?.supervisor;
     let mut groups: BTreeMap<Option<i32>, Vec<AppName>> = BTreeMap::new();
@@ -301,6 +308,11 @@ fn by_supervisor(fleet: &mut Fleet, apps: &[AppName]) -> Result<Vec<(bool, Vec<A
         groups.entry(supervisor(app)).or_default().push(app.clone());
     }
     Ok(groups.into_iter().map(|(supervisor, apps)| (supervisor.is_some(), apps)).collect())
+}
+
+/// That an app runs and cannot be reached, and why that is.
+pub(super) fn out_of_reach(fleet: &Fleet, app: &AppName, pid: Option<i32>) -> CliError {
+    CliError::OutOfReach { app: app.clone(), pid, holder: fleet.holder(app), runtime: fleet.runtime().to_owned() }
 }
 
 /// An app of which nothing is known: it was never started.

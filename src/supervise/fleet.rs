@@ -14,6 +14,7 @@ use daemonctl_actors::value::AppName;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::foreground::RunRequest;
+use super::holder::Holder;
 use super::host::{monotonic, wall};
 use super::instance::{Asked, Instance, Setting};
 use super::record::{Record, Standing, Supervisor};
@@ -154,12 +155,23 @@ impl Fleet {
         let names = if apps.is_empty() { self.root.names().unwrap_or_default() } else { apps.to_vec() };
         for name in names {
             let told = known.get(&name).is_some_and(|status| status.supervisor.is_some() || status.is_active());
-            if !told && lock::is_held(&self.root.path().join(name.as_str()), &locked) {
-                known.insert(name.clone(), view::foreign_status(&name, self.root.path()));
+            let holder = lock::holder(&self.root.path().join(name.as_str()), &locked).filter(|_| !told);
+            if let Some(pid) = holder {
+                known.insert(name.clone(), view::foreign_status(&name, self.root.path(), Holder::of(pid).as_ref()));
                 found = true;
             }
         }
         found
+    }
+
+    /// Who holds the lock of an app, if anybody does that can be seen.
+    pub fn holder(&self, app: &AppName) -> Option<Holder> {
+        Holder::of(lock::holder(&self.root.path().join(app.as_str()), &lock::held())?)
+    }
+
+    /// The runtime directory that supervisors are looked for in.
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
     }
 
     /// A fresh connection to the live supervisor that has an app in its care: one in which it is not at rest.

@@ -1,6 +1,6 @@
 //! Locks by flock(2): they end with their last holder, however that one ends.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -45,18 +45,22 @@ pub fn unlock(lock: &OwnedFd) {
     let _ = flock(lock, FlockOperation::Unlock);
 }
 
-/// The device and inode of every file that anybody has a lock on (proc_locks(5)). To look is not to touch: a lock that is
-/// tried for a moment would be in somebody's way.
+/// A file, by the major and minor number of its device and its inode.
+type FileId = (u32, u32, u64);
+
+/// Every file that anybody has a lock on (proc_locks(5)), and the pid of who has taken it; 0 where that process is gone, and
+/// others hold the lock that it has handed on. To look is not to touch: a lock that is tried for a moment would be in
+/// somebody's way.
 ///
 /// What a single read(2) gives is of one moment, a page at the most. Between two of them locks may go, so that those that
 /// follow move up and one is passed over; so a long table is read until that brings no more.
-pub fn held() -> HashSet<(u32, u32, u64)> {
-    let mut held = HashSet::new();
+pub fn held() -> HashMap<FileId, i32> {
+    let mut held = HashMap::new();
     let mut same = 0;
     for _ in 0..READINGS {
         let (table, pieces) = table().unwrap_or_default();
         let before = held.len();
-        held.extend(table.lines().filter(|line| line.contains("FLOCK")).filter_map(locked_file));
+        held.extend(table.lines().filter_map(locked_file));
         same = if held.len() == before { same + 1 } else { 0 };
         if pieces < 2 || same == SAME {
             break;
@@ -81,19 +85,23 @@ fn table() -> io::Result<(String, usize)> {
     }
 }
 
-/// The file that a line of the table is about: `1: FLOCK  ADVISORY  WRITE 812 fe:00:1234 0 EOF`.
-fn locked_file(line: &str) -> Option<(u32, u32, u64)> {
-    let mut parts = line.split_ascii_whitespace().find(|word| word.matches(':').count() == 2)?.split(':');
+/// The file that a line of the table is about, and the pid: `1: FLOCK  ADVISORY  WRITE 812 fe:00:1234 0 EOF`. Lines about
+/// those that wait for a lock have an arrow in the second place.
+fn locked_file(line: &str) -> Option<(FileId, i32)> {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    words.next().filter(|kind| *kind == "FLOCK")?;
+    let (pid, file) = (words.nth(2)?.parse().ok()?, words.next()?);
+    let mut parts = file.split(':');
     let major = u32::from_str_radix(parts.next()?, 16).ok()?;
     let minor = u32::from_str_radix(parts.next()?, 16).ok()?;
-    Some((major, minor, parts.next()?.parse().ok()?))
+    Some(((major, minor, parts.next()?.parse().ok()?), pid))
 }
 
-/// Whether the app with this directory is among the locked.
-pub fn is_held(dir: &Path, held: &HashSet<(u32, u32, u64)>) -> bool {
-    let Ok(meta) = dir.metadata() else { return false };
+/// Who has the lock of the app with this directory, if it is among the locked.
+pub fn holder(dir: &Path, held: &HashMap<FileId, i32>) -> Option<i32> {
+    let meta = dir.metadata().ok()?;
     let device = meta.dev();
-    held.contains(&(rustix::fs::major(device), rustix::fs::minor(device), meta.ino()))
+    held.get(&(rustix::fs::major(device), rustix::fs::minor(device), meta.ino())).copied()
 }
 
 fn open(path: &Path) -> io::Result<OwnedFd> {
@@ -121,7 +129,8 @@ mod tests {
         let held = app(&dir).unwrap();
         assert!(held.is_some());
         assert!(app(&link).unwrap().is_none());
-        assert!(is_held(&dir, &super::held()) && !is_held(home.path(), &super::held()));
+        let holder = |dir| super::holder(dir, &super::held());
+        assert_eq!((holder(&dir), holder(home.path())), (Some(std::process::id() as i32), None));
         let copy = held.as_ref().unwrap().try_clone().unwrap();
         unlock(&copy);
         assert!(app(&link).unwrap().is_some());
@@ -144,7 +153,7 @@ mod tests {
                 }
             });
             let overlooked = (0..200).filter(|_| {
-                let seen: HashSet<u64> = held().iter().map(|(_, _, inode)| *inode).collect();
+                let seen: std::collections::HashSet<u64> = held().keys().map(|(_, _, inode)| *inode).collect();
                 !inodes.iter().all(|inode| seen.contains(inode))
             });
             let overlooked = overlooked.count();

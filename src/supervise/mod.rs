@@ -31,6 +31,7 @@ pub mod family;
 pub mod fleet;
 pub mod foreground;
 pub mod groups;
+pub mod holder;
 pub mod host;
 pub mod instance;
 pub mod keeper;

@@ -10,6 +10,7 @@ use daemonctl_actors::ports::Told;
 use daemonctl_actors::value::{AppName, Moment};
 
 use super::checker::reason;
+use super::holder::Holder;
 use super::instance::Instance;
 use super::record::{Record, Supervisor};
 use crate::config::values::{SandboxType, Size};
@@ -145,9 +146,10 @@ pub fn recorded_status(record: &Record, boot_id: &str, root: &Path, now: Now) ->
 }
 
 /// What can be told of an app that a supervisor out of our reach runs.
-pub fn foreign_status(name: &AppName, root: &Path) -> AppStatus {
+pub fn foreign_status(name: &AppName, root: &Path, holder: Option<&Holder>) -> AppStatus {
     let path = root.join(name.as_str()).to_string_lossy().into_owned();
-    let note = Some("under the supervisor of another user or runtime directory".to_owned());
+    let unknown = || "under the supervisor of another user or runtime directory".to_owned();
+    let note = Some(holder.map_or_else(unknown, Holder::words));
     AppStatus { state: State::Running, note, ..AppStatus::unknown(name.clone(), path) }
 }
 

@@ -1,9 +1,10 @@
 //! Nothing starts twice, whoever asks, however often, at the same time, and by whatever name.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use crate::support::{AppDir, Home, Output, SOON, wait_until};
+use crate::support::{AppDir, Home, Output, SOON, binary, copy_program, is_root, wait_until};
 
 /// An app that notes each of its starts.
 fn counted<'home>(home: &'home Home) -> AppDir<'home> {
@@ -142,8 +143,10 @@ fn another_runtime_directory_is_no_way_round_the_lock() {
 fn an_app_out_of_reach_is_not_called_stopped() {
     let home = Home::new();
     let app = home.app("web").behaves("sleep");
-    home.ctl(["start", "web"]).ok();
+    home.app("db").behaves("sleep");
+    home.ctl(["start", "web", "db"]).ok();
     let pid = app.status().main_pid();
+    let (supervisor, _) = home.pair("web");
     // Seen from another runtime directory, as another user would see it.
     let elsewhere = tempfile::tempdir().unwrap();
     let from_elsewhere = |args: &[&str]| {
@@ -152,12 +155,43 @@ fn an_app_out_of_reach_is_not_called_stopped() {
         home.finish(command)
     };
     from_elsewhere(&["status", "web"]).ok().says("running");
-    from_elsewhere(&["stop", "web"]).exits(1).explains("cannot be asked");
-    from_elsewhere(&["stop-all"]).exits(1).explains("cannot be asked");
+    let way = format!("DAEMONCTL_RUNTIME_DIR={} before the command", home.runtime_dir().display());
+    from_elsewhere(&["stop", "web"]).exits(1).explains("cannot be asked").explains(&way);
+    from_elsewhere(&["stop-all"]).exits(1).explains("cannot stop web: ").explains("cannot stop db: ");
+    from_elsewhere(&["start", "web"]).exits(1).explains(&format!("supervisor with pid {}", supervisor.pid));
     // And with the way to its supervisor gone.
     let sockets =
         std::fs::read_dir(home.runtime_dir()).unwrap().flatten().map(|entry| entry.path().join("background.sock"));
     sockets.for_each(|socket| drop(std::fs::remove_file(socket)));
-    home.ctl(["stop", "web"]).exits(1).explains("cannot be asked");
+    let stopped = home.ctl(["stop", "web"]).exits(1).explains("cannot be asked");
+    stopped.explains(&format!("kill {} (SIGTERM) stops it in order", supervisor.pid));
     assert!(crate::support::process(pid).is_some(), "it was stopped all the same");
+}
+
+#[test]
+fn whoever_asks_for_another_users_app_is_told_whose_it_is() {
+    if !is_root("another user") {
+        return;
+    }
+    let home = Home::new();
+    home.app("web").behaves("sleep");
+    home.ctl(["start", "web"]).ok();
+    let (supervisor, _) = home.pair("web");
+    // All the way to the app is open to others, and so is the program.
+    std::fs::set_permissions(home.base(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = home.base().join("daemonctl");
+    copy_program(&binary("daemonctl"), &program, 0o755);
+    let other = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(other.path(), Some(65534), Some(65534)).unwrap();
+    let as_another = |args: &[&str]| {
+        let mut command = home.program(&program, args.iter().copied());
+        command.env("DAEMONCTL_RUNTIME_DIR", other.path().join("runtime")).uid(65534).gid(65534);
+        home.finish(command)
+    };
+    let whose = format!("under the supervisor of user root (uid 0), pid {}", supervisor.pid);
+    as_another(&["status", "web"]).ok().says("running").says(&whose);
+    for args in [&["stop", "web"][..], &["start", "web"], &["kill", "web"], &["health", "web"]] {
+        as_another(args).exits(5).explains(&whose).explains("run the command as user root");
+    }
+    as_another(&["stop-all"]).exits(1).explains(&whose);
 }

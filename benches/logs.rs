@@ -244,6 +244,7 @@ fn collect(dir: &Path, count: usize) {
             let ended = ended.clone();
             let target = Target {
                 path: dir.join(number.to_string()).join("app.log"),
+                home: dir.to_owned(),
                 rules,
                 mirrors: Vec::new(),
                 tell: Box::new(move |news| panic!("{news:?} {}", ended.is_closed())),

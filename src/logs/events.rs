@@ -23,6 +23,11 @@ pub fn write(path: &Path, rules: &Rules, at: f64, level: Level, text: &str) {
     }
 }
 
+/// Makes sure that events can be written there.
+pub fn prepare(path: &Path) -> io::Result<()> {
+    open_to_append(path).map(drop)
+}
+
 /// Appends one event to a log that is not rotated here.
 pub fn append(path: &Path, at: f64, level: Level, text: &str) -> io::Result<()> {
     append_lines(path, &lines(at, level, text))

@@ -18,7 +18,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::host::{Held, Host};
 use super::instance::Instance;
+use crate::config::reason;
 use crate::config::values::Level;
+use crate::logs::events;
 use crate::logs::happening::{Gap, Happening};
 use crate::logs::mirror::Mirror;
 use crate::logs::syslog::{self, Speaker, Syslog};
@@ -160,11 +162,14 @@ impl Host {
             (pipes, held.instance.clone(), held.speaker.clone())
         });
         let (Some((out, err)), Some(instance)) = (pipes, instance) else { return warnings };
+        if let Err(error) = events::prepare(&instance.events) {
+            warnings.push(lost("what happens to the app", &instance.events, &error));
+        }
         for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
             let pipe = match pipe {
                 Ok(pipe) => pipe,
                 Err(error) => {
-                    warnings.push(format!("cannot collect output: {error}"));
+                    warnings.push(format!("cannot collect output: {}", reason(&error)));
                     continue;
                 }
             };
@@ -183,11 +188,12 @@ impl Host {
                 continue;
             }
             if let Err(error) = tap::prepare(path) {
-                warnings.push(lost(path, &error));
+                warnings.push(lost("output", path, &error));
             }
             let (news, name) = (self.output.news.clone(), app.clone());
             let target = Target {
                 path: path.to_owned(),
+                home: self.root.path().join(app.as_str()),
                 rules: instance.rotation,
                 mirrors,
                 tell: Box::new(move |told| {
@@ -215,6 +221,6 @@ fn file(instance: &Instance, stream: Stream) -> &Path {
     }
 }
 
-fn lost(path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}, output is lost until that is possible: {error}", path.display())
+fn lost(what: &str, path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}, {what} is lost until that is possible: {}", path.display(), reason(error))
 }

@@ -7,10 +7,11 @@ use daemonctl_actors::cell::Child;
 use daemonctl_actors::value::AppName;
 
 use super::host::Host;
+use crate::config::reason;
 
-/// Writes the pid of this process into the app's pid file, if it has one.
-pub(super) fn write(host: &Host, app: &AppName, child: Child) {
-    let Some(path) = path(host, app) else { return };
+/// Writes the pid of this process into the app's pid file, if it has one. Returns why that was not possible.
+pub(super) fn write(host: &Host, app: &AppName, child: Child) -> Option<String> {
+    let path = path(host, app)?;
     let new = path.with_extension("pid.new");
     let _ = std::fs::remove_file(&new);
     let create = || {
@@ -19,10 +20,7 @@ pub(super) fn write(host: &Host, app: &AppName, child: Child) {
         writeln!(file, "{}", child.pid)?;
         std::fs::rename(&new, &path)
     };
-    let written = create();
-    if let Err(error) = written {
-        tracing::warn!(%app, path = %path.display(), %error, "cannot write the pid file");
-    }
+    create().err().map(|error| format!("cannot write the pid file {}: {}", path.display(), reason(&error)))
 }
 
 /// Removes the pid file, if it is the one of this process.

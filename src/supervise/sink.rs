@@ -100,8 +100,10 @@ impl Host {
         // Without a configuration that could be read, the events go where they go by default.
         let dir = self.root.path().join(app.as_str());
         let place = || (Files::standard(&dir, app).events, Rules::default(), Level::Info);
-        let told = told.or_else(|| dir.is_dir().then(place));
-        if let Some((path, rules, _)) = told.filter(|(.., least)| level >= *least) {
+        let (path, rules, least) = told.unwrap_or_else(place);
+        // An app that somebody has removed, or moved away, gets no directory in its place.
+        let gone = path.starts_with(&dir) && !dir.is_dir();
+        if level >= least && !gone {
             events::write(&path, &rules, wall(), level, text);
         }
     }

@@ -15,11 +15,12 @@ use tokio::io::AsyncReadExt;
 
 use super::endings::{end_of, told_status};
 use super::external::{self, Trial};
+use super::holder::Holder;
 use super::host::{Hands, Host, Process, monotonic};
 use super::instance::{Instance, Setting, inode};
 use super::pidfd::{PidFd, start_time};
 use super::record::{Record, Standing, Supervisor};
-use super::{groups, pidfile};
+use super::{groups, lock, pidfile};
 use crate::config::values::Level;
 use crate::launch::report::Word;
 use crate::launch::{self, NotSpawned, Report};
@@ -59,9 +60,7 @@ impl Spawner for Hands {
                 None => Err(lasting("its launcher is gone".to_owned())),
             };
             match report {
-                Ok((warnings, None)) => {
-                    pidfile::write(&hands.0, &app, child);
-                    warnings.iter().for_each(|warning| hands.0.note_event(&app, Level::Warn, warning));
+                Ok((mut warnings, None)) => {
                     if !warnings.is_empty() {
                         hands.0.with(&app, |held| {
                             let instance = held.instance.iter_mut();
@@ -69,6 +68,8 @@ impl Spawner for Hands {
                         });
                         groups::see_what_holds(&hands.0, &app, child);
                     }
+                    warnings.extend(pidfile::write(&hands.0, &app, child));
+                    warnings.iter().for_each(|warning| hands.0.note_event(&app, Level::Warn, warning));
                     Ok(warnings)
                 }
                 Ok((_, Some(report))) => {
@@ -104,8 +105,7 @@ impl Spawner for Hands {
                     return Err(StartFailure { trouble: Trouble::Interrupted, message, hint: None });
                 }
                 if is_launcher(child.pid) == Some(false) {
-                    pidfile::write(&host, &app, child);
-                    return Ok(Vec::new());
+                    return Ok(pidfile::write(&host, &app, child).into_iter().collect());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -334,7 +334,10 @@ fn taken(host: &Host, app: &AppName) -> StartFailure {
             let kind = if background { "background" } else { "foreground" };
             format!("it is already running (pid {}), under the {kind} supervisor with pid {}", child.pid, process.pid)
         }
-        None => "it is already running under the supervisor of another user or runtime directory".to_owned(),
+        None => match lock::holder(&host.root.path().join(app.as_str()), &lock::held()).and_then(Holder::of) {
+            Some(holder) => format!("it is already running, {}", holder.words()),
+            None => "it is already running under the supervisor of another user or runtime directory".to_owned(),
+        },
     };
     StartFailure { trouble: Trouble::Taken, message, hint: None }
 }

@@ -19,6 +19,7 @@ use super::record::Record;
 use super::relay::{Relay, Stream};
 use super::say;
 use super::signals::Signals;
+use crate::config::reason;
 use crate::launch::Report;
 use crate::launch::diagnose::{Attempt, diagnose, not_found};
 
@@ -48,9 +49,9 @@ pub(super) fn run(request: &Request) -> u8 {
 /// Everything that can fail before there is a command.
 fn prepare(request: &Request) -> Result<(Relay, Signals, Ends), String> {
     let logs = Record::open_both(&request.out, &request.err, request.rules)?;
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| format!("cannot make a pipe: {error}"));
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| format!("cannot make a pipe: {}", reason(&error)));
     let ((from_out, to_out), (from_err, to_err)) = (pipe()?, pipe()?);
-    let outlet = |name, fd| Outlet::to(name, fd).map_err(|error| format!("cannot use {name}: {error}"));
+    let outlet = |name, fd| Outlet::to(name, fd).map_err(|error| format!("cannot use {name}: {}", reason(&error)));
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let out = outlet("standard output", stdout.as_fd())?;
     let err = outlet("standard error", stderr.as_fd())?;
@@ -59,7 +60,7 @@ fn prepare(request: &Request) -> Result<(Relay, Signals, Ends), String> {
         Stream::new("the command's output", from_out, out_log, out),
         Stream::new("the command's errors", from_err, err_log, err),
     ]);
-    let signals = Signals::hold().map_err(|error| format!("cannot hold back signals: {error}"))?;
+    let signals = Signals::hold().map_err(|error| format!("cannot hold back signals: {}", reason(&error)))?;
     Ok((relay, signals, [to_out, to_err]))
 }
 
@@ -83,7 +84,7 @@ fn watch(mut relay: Relay, signals: &Signals, started: Result<Pid, u8>) -> u8 {
             continue;
         }
         let called = relay.turn(Some(signals.as_fd())).unwrap_or_else(|error| {
-            say(format_args!("cannot wait for output: {error}"));
+            say(format_args!("cannot wait for output: {}", reason(&error)));
             relay.give_up();
             true
         });

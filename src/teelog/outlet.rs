@@ -16,6 +16,7 @@ use rustix::net::SendFlags;
 use rustix::termios::isatty;
 
 use super::say;
+use crate::config::reason;
 
 /// What a pipe takes at once, if it takes anything (PIPE_BUF).
 const SLICE: usize = 4096;
@@ -75,11 +76,8 @@ impl Outlet {
                     self.way = Way::Gone;
                     if !matches!(error, Errno::PIPE | Errno::CONNRESET) {
                         self.failed = true;
-                        say(format_args!(
-                            "cannot write to {}: {}; nothing is passed on",
-                            self.name,
-                            io::Error::from(error)
-                        ));
+                        let why = reason(&io::Error::from(error));
+                        say(format_args!("cannot write to {}: {why}; nothing is passed on", self.name));
                     }
                 }
             }

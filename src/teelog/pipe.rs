@@ -8,6 +8,7 @@ use super::outlet::Outlet;
 use super::record::Record;
 use super::relay::{Relay, Stream};
 use super::say;
+use crate::config::reason;
 
 /// What could not be opened, read or written.
 const FAILED: u8 = 1;
@@ -16,7 +17,7 @@ const FAILED: u8 = 1;
 pub(super) fn run(request: &Request) -> u8 {
     let done = open(request).and_then(|mut relay| {
         while !relay.is_done() {
-            relay.turn(None).map_err(|error| format!("cannot wait for input: {error}"))?;
+            relay.turn(None).map_err(|error| format!("cannot wait for input: {}", reason(&error)))?;
         }
         Ok(relay.finish())
     });
@@ -31,10 +32,12 @@ pub(super) fn run(request: &Request) -> u8 {
 }
 
 fn open(request: &Request) -> Result<Relay, String> {
-    let input =
-        io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("cannot use standard input: {error}"))?;
+    let input = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| format!("cannot use standard input: {}", reason(&error)))?;
     let output = Outlet::to("standard output", io::stdout().as_fd());
-    let output = output.map_err(|error| format!("cannot use standard output: {error}"))?;
+    let output = output.map_err(|error| format!("cannot use standard output: {}", reason(&error)))?;
     let log = Record::open(&request.out, request.rules)?;
     Ok(Relay::new(vec![Stream::new("standard input", input, log, output)]))
 }

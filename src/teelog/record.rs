@@ -9,6 +9,7 @@ use std::time::Duration;
 use daemonctl_actors::rotation::Cut;
 
 use super::say;
+use crate::config::reason;
 use crate::logs::real;
 use crate::logs::rotate::Rules;
 use crate::logs::tap::{LogFile, is_full};
@@ -28,7 +29,7 @@ impl Record {
     /// Opens a log; an error says why it cannot be written.
     pub(super) fn open(path: &Path, rules: Rules) -> Result<Rc<RefCell<Self>>, String> {
         let mut log = LogFile::shared(path, rules);
-        log.follow_its_name().map_err(|error| format!("cannot write to {}: {error}", path.display()))?;
+        log.follow_its_name().map_err(|error| format!("cannot write to {}: {}", path.display(), reason(&error)))?;
         Ok(Rc::new(RefCell::new(Self { path: path.to_owned(), log, dropped: 0, lost: false })))
     }
 
@@ -54,7 +55,11 @@ impl Record {
                 Err(error) => {
                     self.tell_removed(false);
                     if self.dropped == 0 {
-                        say(format_args!("cannot write to {}: {error}; output is dropped", self.path.display()));
+                        say(format_args!(
+                            "cannot write to {}: {}; output is dropped",
+                            self.path.display(),
+                            reason(&error)
+                        ));
                     }
                     self.dropped += bytes.len() as u64;
                     self.lost = true;
@@ -80,7 +85,7 @@ impl Record {
                         return self.write(bytes);
                     }
                     Err(error) if self.log.complains() => {
-                        say(format_args!("cannot rotate {}: {error}; it grows on", self.path.display()));
+                        say(format_args!("cannot rotate {}: {}; it grows on", self.path.display(), reason(&error)));
                     }
                     Err(_) => {}
                 },

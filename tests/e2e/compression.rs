@@ -162,7 +162,7 @@ fn a_compression_whose_disk_hangs_holds_up_nobody_elsewhere() {
     });
     home.ctl(["start", "web"]).ok();
     let hangs = app.wait_for("dropping", |status| status.note.as_ref().is_some_and(|note| note.contains("dropped")));
-    assert!(hangs.note.unwrap().contains("No space left"), "says why");
+    assert!(hangs.note.unwrap().contains("no space left"), "says why");
     wait_until("there is room again", SOON, || match app.read("events") {
         events if events.contains("bytes of output") => Ok(()),
         events => Err(events),

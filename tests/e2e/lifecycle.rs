@@ -441,3 +441,49 @@ fn an_app_that_nothing_checks_is_not_called_ready_when_it_is_dead() {
     home.app("web").run_script("exit 7");
     home.ctl(["start", "--wait", "web"]).exits(1).says("7");
 }
+
+#[test]
+fn an_app_whose_directory_is_removed_gets_none_in_its_place() {
+    let home = Home::new();
+    let app =
+        home.app("web").run_script("trap 'echo bye; echo bye >&2; exit 3' TERM; echo up; while :; do sleep 0.05; done");
+    let keeps = home
+        .app("keeps")
+        .run_script("echo up; exec sleep 1000")
+        .conf("process.restart = true\nprocess.restart_delay = '10ms'");
+    home.ctl(["start", "web", "keeps"]).ok();
+    app.wait_for_output("up");
+    keeps.wait_for_output("up");
+    for app in [&app, &keeps] {
+        std::fs::remove_dir_all(app.dir()).unwrap();
+    }
+    home.ctl(["stop", "web"]).ok();
+    home.ctl(["kill", "keeps", "KILL"]).ok();
+    keeps.wait_for_state("failed");
+    assert_eq!((app.dir().exists(), keeps.dir().exists()), (false, false));
+}
+
+#[test]
+fn each_app_has_its_own_time_also_when_all_are_stopped() {
+    let home = Home::new();
+    let app = home.app("deaf").run_script("trap '' TERM; echo deaf; while :; do sleep 0.05; done");
+    app.conf("process.stop_timeout = '100ms'");
+    home.ctl(["start", "deaf"]).ok();
+    app.wait_for_output("deaf");
+    let stopped = home.ctl(["stop-all", "-V"]).ok().says("stopped deaf (killed by SIGKILL");
+    assert!(stopped.took < Duration::from_secs(10), "{:?}", stopped.took);
+}
+
+#[test]
+fn what_cannot_be_written_beside_an_app_is_said_when_it_starts() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").conf("pidfile.path = 'no/such/dir/pid'\nlogging.file = '/proc/events'");
+    home.ctl(["start", "web"])
+        .ok()
+        .explains("warning: web: cannot write the pid file ")
+        .explains("no/such/dir/pid: no such file or directory\n")
+        .explains("warning: web: cannot write /proc/events, what happens to the app is lost until that is possible: ");
+    app.conf("pidfile.path = 'no/such/dir/pid'");
+    home.ctl(["restart", "web"]).ok();
+    assert!(app.events().contains("warn  cannot write the pid file "), "{}", app.events());
+}

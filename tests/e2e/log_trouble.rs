@@ -33,9 +33,9 @@ fn a_log_on_a_read_only_disk_holds_up_nobody_and_goes_on_when_it_can_be_written(
     let app = home.app("web").behaves("lines 0 50").conf("logging.file = 'events'");
     let disk = Disk::new(&app.path("logs"), "64m");
     disk.mount("64m", MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY);
-    home.ctl(["start", "web"]).ok().explains("Read-only file system");
+    home.ctl(["start", "web"]).ok().explains("read-only file system");
     let status = app.wait_for("dropping", |status| status.note.as_ref().is_some_and(|note| note.contains("dropped")));
-    assert!(status.note.unwrap().contains("Read-only file system"), "says why");
+    assert!(status.note.unwrap().contains("read-only file system"), "says why");
     disk.grow("64m");
     app.wait_for_text("events", " bytes of output were dropped between ");
     app.wait_for("well", |status| status.note.is_none());
@@ -132,7 +132,7 @@ fn a_log_that_cannot_be_rotated_grows_on_and_is_rotated_later() {
     let note = |status: &Status| status.note.as_ref().is_some_and(|note| note.contains("cannot rotate"));
     app.wait_for("a note", note);
     let events = app.read("events");
-    assert!(events.contains("Read-only file system"), "{events}");
+    assert!(events.contains("read-only file system"), "{events}");
     assert_eq!(events.matches("cannot rotate").count(), 1, "{events}");
     assert_eq!(archives(&log).len(), before);
     drop(read_only);

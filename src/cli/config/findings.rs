@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use daemonctl_actors::value::AppName;
 
 use crate::app::{App, AppError, Interpreter, Root, Script};
-use crate::config::problem::Position;
+use crate::config::problem::{Position, reason};
 use crate::config::{Ask, Options, Origin, Problem, Problems, Resolved, Sources, layers, resolve, table};
 use crate::launch::diagnose::fault_of;
 use crate::launch::environment::parse_env_file;
@@ -374,12 +374,6 @@ fn first_line(path: &Path) -> Option<String> {
     let line = text.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line.strip_prefix(b"#!")?).trim().to_owned();
     (!line.is_empty()).then_some(line)
-}
-
-/// The system's reason without its number.
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// An error with its causes, in one line.

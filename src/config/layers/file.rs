@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::problem::{Position, Problem, nearest};
+use crate::config::problem::{Position, Problem, nearest, reason};
 use crate::config::table::{Opt, SECTIONS, Shape, program_table, suggest, table};
 use crate::config::values::{EnvMap, in_quotes, shown};
 
@@ -70,12 +70,6 @@ pub(super) fn read(path: &Path, required: bool) -> Result<Option<String>, Proble
         let position = Position::of(&before, valid);
         Problem::new("not UTF-8: save the file in that encoding").in_file(path, Some(position))
     })
-}
-
-/// The system's reason without its number.
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// Every valid entry of a file, and its mistakes in the order of their places.

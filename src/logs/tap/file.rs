@@ -41,6 +41,7 @@ impl Display for Removed {
 
 /// Makes sure that a log file can be written.
 pub fn prepare(path: &Path) -> io::Result<()> {
+    make_dir(path, None, None)?;
     open(path, None, false).map(|_| ())
 }
 
@@ -89,15 +90,21 @@ impl Owners {
     }
 }
 
-/// Opens a log file, and makes it and its directories where they are missing, like those that were there before. With
-/// O_APPEND, which splice(2) refuses, only where that is asked for.
-fn open(path: &Path, before: Option<Owners>, appends: bool) -> io::Result<File> {
-    if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
-        std::fs::create_dir_all(dir)?;
-        if let Some(before) = before {
-            before.dir.restore(dir);
-        }
+/// Makes the directory of a log where it is missing, like the one that was there before. But where the app's own is
+/// gone, somebody has removed the app or moved it away, and would not know what has come in its place.
+fn make_dir(path: &Path, home: Option<&Path>, before: Option<Owners>) -> io::Result<()> {
+    let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) else { return Ok(()) };
+    if home.is_some_and(|home| dir.starts_with(home) && !home.is_dir()) {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the app's directory is gone"));
     }
+    std::fs::create_dir_all(dir)?;
+    before.iter().for_each(|before| before.dir.restore(dir));
+    Ok(())
+}
+
+/// Opens a log file, and makes it where it is missing, like the one that was there before. With O_APPEND, which splice(2)
+/// refuses, only where that is asked for.
+fn open(path: &Path, before: Option<Owners>, appends: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     // Non-blocking, or a FIFO in the file's place would hold the log thread for ever.
     options.read(true).write(true).append(appends).create(true).truncate(false).mode(0o640);
@@ -145,6 +152,8 @@ enum Times {
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
+    /// The directory of the app whose log it is.
+    home: Option<PathBuf>,
     rules: Rules,
     /// Whether the kernel finds the end for each write (O_APPEND).
     appends: bool,
@@ -162,18 +171,19 @@ pub(crate) struct LogFile {
 
 impl LogFile {
     /// The log at this path. It is opened when there is something to write, or some of its archives may have to go.
-    pub(super) fn new(path: &Path, rules: Rules) -> Self {
-        Self::begin(path, rules, false)
+    pub(super) fn new(path: &Path, home: &Path, rules: Rules) -> Self {
+        Self::begin(path, Some(home.to_owned()), rules, false)
     }
 
     /// The same for whoever shares the log with other processes, which write to its end as well. It is not spliced to.
     pub(crate) fn shared(path: &Path, rules: Rules) -> Self {
-        Self::begin(path, rules, true)
+        Self::begin(path, None, rules, true)
     }
 
-    fn begin(path: &Path, rules: Rules, appends: bool) -> Self {
+    fn begin(path: &Path, home: Option<PathBuf>, rules: Rules, appends: bool) -> Self {
         let mut log = Self {
             path: path.to_owned(),
+            home,
             rules,
             appends,
             opened: None,
@@ -211,7 +221,9 @@ impl LogFile {
             return Ok(());
         }
         let before = self.opened.as_ref().and_then(|opened| opened.owners);
-        match open(&self.path, before, self.appends).and_then(|file| Opened::new(&self.path, file)) {
+        let made = make_dir(&self.path, self.home.as_deref(), before);
+        let opened = made.and_then(|()| open(&self.path, before, self.appends));
+        match opened.and_then(|file| Opened::new(&self.path, file)) {
             Ok(opened) => self.use_file(opened),
             // Rather a file that has got another name than none; but what is written to one that has been removed is lost,
             // and that must be told.

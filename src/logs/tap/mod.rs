@@ -37,6 +37,7 @@ use tokio::net::unix::pipe::Receiver;
 use self::pipe::Width;
 use super::mirror::Mirror;
 use super::rotate::Rules;
+use crate::config::reason;
 
 pub(crate) use self::file::LogFile;
 pub use self::file::{Removed, prepare};
@@ -79,6 +80,8 @@ pub enum News {
 pub struct Target {
     /// The log.
     pub path: PathBuf,
+    /// The directory of the app whose log it is: where that is gone, it is not made again.
+    pub home: PathBuf,
     /// Its rotation.
     pub rules: Rules,
     /// Where it is shown as well.
@@ -121,7 +124,7 @@ struct Moved {
 pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
     let width = Width::of(pipe.as_fd());
-    let log = shared::log(&target.path, target.rules);
+    let log = shared::log(&target.path, &target.home, target.rules);
     Ok(Box::new(PipeTap {
         pipe,
         width,
@@ -234,7 +237,7 @@ impl PipeTap {
                         drop(log);
                         return self.advance();
                     }
-                    Err(error) if log.complains() => (self.tell)(News::NotRotated { why: error.to_string() }),
+                    Err(error) if log.complains() => (self.tell)(News::NotRotated { why: reason(&error) }),
                     Err(_) => {}
                 },
             }
@@ -327,7 +330,7 @@ impl PipeTap {
         if bytes > 0 {
             let now = SystemTime::now();
             if self.dropped.is_none() {
-                (self.tell)(News::Dropping { why: why.to_string() });
+                (self.tell)(News::Dropping { why: reason(why) });
             }
             let dropped = self.dropped.get_or_insert(Dropped { bytes: 0, from: now, to: now });
             (dropped.bytes, dropped.to) = (dropped.bytes + bytes as u64, now);

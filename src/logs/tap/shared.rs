@@ -23,8 +23,8 @@ thread_local! {
     static WIDE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The log at this path, with these rules from now on.
-pub(super) fn log(path: &Path, rules: Rules) -> Rc<RefCell<LogFile>> {
+/// The log at this path, of the app with this directory, with these rules from now on.
+pub(super) fn log(path: &Path, home: &Path, rules: Rules) -> Rc<RefCell<LogFile>> {
     LOGS.with_borrow_mut(|logs| {
         logs.retain(|_, log| log.strong_count() > 0);
         let key = real(path);
@@ -32,7 +32,7 @@ pub(super) fn log(path: &Path, rules: Rules) -> Rc<RefCell<LogFile>> {
             log.borrow_mut().set_rules(rules);
             return log;
         }
-        let log = Rc::new(RefCell::new(LogFile::new(path, rules)));
+        let log = Rc::new(RefCell::new(LogFile::new(path, home, rules)));
         logs.insert(key, Rc::downgrade(&log));
         log
     })

@@ -36,7 +36,7 @@ impl Story {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let (tell, news) = channel();
         let tell = Box::new(move |word| tell.send(word).unwrap_or(()));
-        let target = Target { path: log.clone(), rules, mirrors: Vec::new(), tell };
+        let target = Target { path: log.clone(), home: home.path().to_owned(), rules, mirrors: Vec::new(), tell };
         Self { _home: home, log, app: Some(writer.into()), pipe: Some(reader), news, target: Some(target) }
     }
 
@@ -242,7 +242,9 @@ fn any_bytes_and_a_line_of_any_length_are_kept_as_they_are() {
 fn two_streams_share_a_file_and_its_rotation() {
     let mut out = Story::new(sized(1000));
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-    let target = Target { path: out.log.clone(), rules: sized(1000), mirrors: Vec::new(), tell: Box::new(|_| ()) };
+    let home = out._home.path().to_owned();
+    let target =
+        Target { path: out.log.clone(), home, rules: sized(1000), mirrors: Vec::new(), tell: Box::new(|_| ()) };
     let mut err = File::from(writer);
     on_log_thread(async {
         let (mut first, mut second) = (out.tap(), open(reader, target).unwrap());

@@ -24,7 +24,8 @@ use crate::logs::events;
 use crate::logs::happening::{Gap, Happening};
 use crate::logs::mirror::Mirror;
 use crate::logs::syslog::{self, Speaker, Syslog};
-use crate::logs::tap::{self, News, Target, relay};
+use crate::logs::tap::relay::{self, Seen};
+use crate::logs::tap::{self, News, Target};
 
 /// The collector of output, and the channel that it tells its news by.
 pub struct Output {
@@ -183,7 +184,8 @@ impl Host {
             }
             if instance.teelog.is_some() {
                 let ear = self.with(app, |held| held.ears[usize::from(stream == Stream::Err)].clone());
-                let make = Box::new(move || relay::open(pipe, stream, mirrors, ear));
+                let log = Seen::now(path);
+                let make = Box::new(move || relay::open(pipe, stream, log, mirrors, ear));
                 collector.do_send(Attach { app: app.clone(), stream, make });
                 continue;
             }

@@ -1,13 +1,13 @@
 //! An external teelog that writes an app's logs, with a stand-in that has its interface.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    AppDir, Home, Proc, SOON, assert_no_line_lost, binary, copy_program, is_root, kill, process, testapp, wait_until,
+    AppDir, Home, Proc, SOON, archives, assert_no_line_lost, binary, copy_program, everything, is_root, kill, process,
+    testapp, wait_until,
 };
 
 /// It writes what comes to its files, whole lines, rotated by size, and passes it on, as the real one does.
@@ -105,6 +105,11 @@ fn the_app_is_the_app_though_another_writes_its_logs() {
     assert!(main.command_line().contains("web/run"), "{main:#?}");
     let writer = writer(&app);
     app.wait_for_text("logs/web.err", "err\n");
+    wait_until("the times of its lines are known", SOON, || {
+        let shown = home.ctl(["logs", "-t", "--since", "1m", "web"]).ok();
+        let marks = ["--- | started, pid ", "out | out\n", "err | err\n"];
+        if marks.iter().all(|mark| shown.stdout.contains(mark)) { Ok(()) } else { Err(shown.to_string()) }
+    });
     // The tree of the app is the app's.
     let tree = home.ctl(["status", "-p", "web"]).ok().stdout;
     assert!(!tree.contains("teelog"), "{tree}");
@@ -178,16 +183,9 @@ fn rotation_is_its_own_and_no_line_is_lost() {
     let app = home.app("web").behaves("lines 5000 0").conf("[logging]\nmax_size = \"20K\"\n");
     home.finish(ctl(&home, &["start", "web"]));
     app.wait_for_state("exited");
-    let mut archives: Vec<PathBuf> = fs::read_dir(app.path("logs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("web.log."))
-        .collect();
-    archives.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
-    assert!(archives.len() > 2, "{archives:?}");
-    let whole: String =
-        archives.iter().chain([&app.path("logs/web.log")]).map(|path| fs::read_to_string(path).unwrap()).collect();
-    assert_no_line_lost(&whole);
+    let log = app.path("logs/web.log");
+    assert!(archives(&log).len() > 2, "{:?}", archives(&log));
+    assert_no_line_lost(&String::from_utf8(everything(&log)).unwrap());
     // `logs` reads them as one.
     let shown = home.ctl(["logs", "--stdout", "-n", "all", "web"]).ok().stdout;
     assert_no_line_lost(&shown);

@@ -7,7 +7,7 @@
 //! Near the limit of a file, output must be looked at before it is moved, for the end of a line. It is looked at in a
 //! copy that tee(2) makes, so that it stays in the pipe: the same promise holds during rotations.
 //!
-//! [`relay`] is for output that another program writes to files.
+//! [`relay`] is for output that another program writes to files, and `witness` for when it came.
 //!
 //! `file` is the log with its rotations and its index, `shared` what all taps have in common, `upkeep` what
 //! becomes of its archives, `packer` who packs them, `pipe` the size of pipes.
@@ -18,6 +18,7 @@ mod pipe;
 pub mod relay;
 mod shared;
 mod upkeep;
+mod witness;
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -1,12 +1,14 @@
-//! Output that another program has written to its log already: it is only shown, and listened to.
+//! Output that another program writes to its log: it is only shown, and listened to, and when it came is noted.
 //!
 //! A teelog that runs a command ends with a line of its own on standard output, `EOK` or `EFAIL N`, which is not the
 //! app's and is not shown.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use daemonctl_actors::log_collector::Stream;
 use daemonctl_actors::ports::{Pumped, Tap};
 use tokio::net::unix::pipe::Receiver;
 
+pub use super::witness::Seen;
+use super::witness::Witness;
 use super::{PIECE, shared};
 use crate::logs::mirror::Mirror;
 
@@ -41,6 +45,7 @@ struct Relay {
     pipe: OwnedFd,
     mirrors: Vec<Box<dyn Mirror>>,
     ear: Ear,
+    witness: Rc<RefCell<Witness>>,
     /// A line that may turn out to be the verdict.
     pending: Vec<u8>,
     /// Whether a verdict may come: on standard output.
@@ -49,11 +54,18 @@ struct Relay {
     fresh: bool,
 }
 
-/// Opens a tap that shows what comes out of `pipe`.
-pub fn open(pipe: OwnedFd, stream: Stream, mirrors: Vec<Box<dyn Mirror>>, ear: Ear) -> io::Result<Box<dyn Tap>> {
+/// Opens a tap that shows what comes out of `pipe`, and is written by who has passed it on to a log, of which this was
+/// seen before. Call it on the thread that will drive the tap.
+pub fn open(
+    pipe: OwnedFd,
+    stream: Stream,
+    log: Seen,
+    mirrors: Vec<Box<dyn Mirror>>,
+    ear: Ear,
+) -> io::Result<Box<dyn Tap>> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
-    let has_verdict = stream == Stream::Out;
-    Ok(Box::new(Relay { pipe, mirrors, ear, pending: Vec::new(), has_verdict, fresh: true }))
+    let (witness, has_verdict) = (shared::witness(log), stream == Stream::Out);
+    Ok(Box::new(Relay { pipe, mirrors, ear, witness, pending: Vec::new(), has_verdict, fresh: true }))
 }
 
 impl Tap for Relay {
@@ -74,6 +86,7 @@ impl Tap for Relay {
             None => Pumped::Empty,
             Some(piece) if piece.is_empty() => Pumped::End,
             Some(piece) => {
+                self.witness.borrow_mut().hear();
                 self.take(&piece);
                 if piece.len() >= PIECE / 2 { Pumped::Full } else { Pumped::Some }
             }
@@ -81,10 +94,12 @@ impl Tap for Relay {
     }
 
     fn chore(&self) -> Option<Duration> {
-        None
+        self.witness.borrow().chore()
     }
 
-    fn tidy(&mut self) {}
+    fn tidy(&mut self) {
+        self.witness.borrow_mut().tidy();
+    }
 }
 
 impl Relay {
@@ -157,7 +172,9 @@ mod tests {
         let (seen, ear) = (Seen::default(), Ear::default());
         let (pipe, _) = rustix::pipe::pipe().unwrap();
         let mirrors: Vec<Box<dyn Mirror>> = vec![Box::new(seen.clone())];
-        let mut relay = Relay { pipe, mirrors, ear: ear.clone(), pending: Vec::new(), has_verdict: true, fresh: true };
+        let witness = Rc::new(RefCell::new(Witness::new(super::Seen::now(std::path::Path::new("/no/log")))));
+        let (ear_of_it, pending) = (ear.clone(), Vec::new());
+        let mut relay = Relay { pipe, mirrors, ear: ear_of_it, witness, pending, has_verdict: true, fresh: true };
         pieces.iter().for_each(|piece| relay.take(piece.as_bytes()));
         drop(relay);
         let shown = String::from_utf8(seen.0.lock().unwrap().clone()).unwrap();

@@ -1,7 +1,8 @@
 //! What all taps of a log thread have in common: one buffer, one pipe to look at output in, the logs by their names, and
 //! the number of pipes that have been widened.
 //!
-//! Two streams that go to one file share the file, so that neither rotates it behind the other's back.
+//! Two streams that go to one file share the file, so that neither rotates it behind the other's back, or who looks at it
+//! where another program writes it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,11 +15,13 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::PIECE;
 use super::file::LogFile;
+use super::witness::{Seen, Witness};
 use crate::logs::real;
 use crate::logs::rotate::Rules;
 
 thread_local! {
     static LOGS: RefCell<HashMap<PathBuf, Weak<RefCell<LogFile>>>> = RefCell::default();
+    static WITNESSES: RefCell<HashMap<PathBuf, Weak<RefCell<Witness>>>> = RefCell::default();
     static SHARED: RefCell<Shared> = RefCell::default();
     static WIDE: Cell<usize> = const { Cell::new(0) };
 }
@@ -35,6 +38,20 @@ pub(super) fn log(path: &Path, home: &Path, rules: Rules) -> Rc<RefCell<LogFile>
         let log = Rc::new(RefCell::new(LogFile::new(path, home, rules)));
         logs.insert(key, Rc::downgrade(&log));
         log
+    })
+}
+
+/// Who looks at a log that another program writes, from that look on.
+pub(super) fn witness(seen: Seen) -> Rc<RefCell<Witness>> {
+    WITNESSES.with_borrow_mut(|witnesses| {
+        witnesses.retain(|_, witness| witness.strong_count() > 0);
+        let key = real(seen.path());
+        let known = witnesses.get(&key).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let witness = Rc::new(RefCell::new(Witness::new(seen)));
+            witnesses.insert(key, Rc::downgrade(&witness));
+            witness
+        })
     })
 }
 

@@ -15,7 +15,8 @@ use crate::pace::Pace;
 use crate::ports::{Pumped, Tap};
 use crate::value::AppName;
 
-/// How many pieces are moved at the most after the end of an app: many times what a pipe holds.
+/// How many pieces are moved at the most after the end of an app, beside as many as its pipe holds bytes: a piece may be
+/// as little as that.
 const DRAIN: usize = 64;
 
 /// One of an app's streams.
@@ -131,7 +132,7 @@ async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
         };
     };
     // Whoever still writes after this has got away from the app, and must not keep it from its end.
-    let mut pieces = if answer.is_ok() { DRAIN } else { 0 };
+    let mut pieces = if answer.is_ok() { DRAIN + tap.pending() } else { 0 };
     while pieces > 0 && matches!(tap.pump(), Ok(Pumped::Little | Pumped::Some | Pumped::Full)) {
         pieces -= 1;
         tokio::task::yield_now().await;
@@ -209,6 +210,8 @@ mod tests {
     struct Pipe {
         pieces: VecDeque<Pumped>,
         moved: Arc<Mutex<usize>>,
+        /// What it says it holds.
+        bytes: usize,
         /// Chores that wait, an hour each.
         chores: usize,
     }
@@ -228,6 +231,10 @@ mod tests {
             Ok(piece)
         }
 
+        fn pending(&self) -> usize {
+            self.bytes
+        }
+
         fn chore(&self) -> Option<Duration> {
             (self.chores > 0).then_some(Duration::from_secs(3600))
         }
@@ -239,7 +246,7 @@ mod tests {
     }
 
     fn attach(pieces: &[Pumped], moved: &Arc<Mutex<usize>>) -> Attach {
-        let pipe = Pipe { pieces: pieces.iter().copied().collect(), moved: moved.clone(), chores: 0 };
+        let pipe = Pipe { pieces: pieces.iter().copied().collect(), moved: moved.clone(), bytes: 0, chores: 0 };
         Attach { app: "web".parse().unwrap(), stream: Stream::Out, make: Box::new(|| Ok(Box::new(pipe))) }
     }
 
@@ -259,7 +266,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn chores_are_done_while_nothing_comes() {
         let moved = Arc::new(Mutex::new(0));
-        let pipe = Pipe { pieces: VecDeque::new(), moved: moved.clone(), chores: 2 };
+        let pipe = Pipe { pieces: VecDeque::new(), moved: moved.clone(), bytes: 0, chores: 2 };
         let (drain, asked) = oneshot::channel();
         let stream = collect(Box::new(pipe), asked);
         let (answer, done) = oneshot::channel();
@@ -275,7 +282,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_rests_is_drained_at_once() {
         let moved = Arc::new(Mutex::new(0));
-        let pipe = Pipe { pieces: [Pumped::Little; 90].into(), moved: moved.clone(), chores: 0 };
+        let pipe = Pipe { pieces: [Pumped::Little; 90].into(), moved: moved.clone(), bytes: 0, chores: 0 };
         let (drain, asked) = oneshot::channel();
         let begun = tokio::time::Instant::now();
         let (answer, done) = oneshot::channel();
@@ -288,6 +295,17 @@ mod tests {
         tokio::join!(collect(Box::new(pipe), asked), later);
         assert_eq!(begun.elapsed(), Duration::from_millis(70));
         assert_eq!(*moved.lock().unwrap(), 7 + DRAIN, "as much as a pipe may hold, and no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_in_many_small_pieces_is_drained_to_its_end() {
+        let moved = Arc::new(Mutex::new(0));
+        let pipe = Pipe { pieces: [Pumped::Full; 900].into(), moved: moved.clone(), bytes: 900, chores: 0 };
+        let (drain, asked) = oneshot::channel();
+        let (answer, done) = oneshot::channel();
+        drain.send(answer).unwrap();
+        let _ = tokio::join!(collect(Box::new(pipe), asked), done);
+        assert_eq!(*moved.lock().unwrap(), 901, "all of it, and a look that found nothing more");
     }
 
     #[test]

@@ -197,6 +197,8 @@ pub trait Tap {
     fn ready(&mut self) -> Pin<Box<dyn Future<Output = io::Result<()>> + '_>>;
     /// Moves what is there, at most one piece. It may block on the disk.
     fn pump(&mut self) -> io::Result<Pumped>;
+    /// How many bytes are there to be moved.
+    fn pending(&self) -> usize;
     /// After how long there is something to be done although nothing comes; nothing most of the time.
     fn chore(&self) -> Option<Duration>;
     /// Does it.

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use key::Key;
 pub use layers::{Global, Origin, Resolved, Sources, resolve};
 pub use problem::{Problem, Problems, reason};
+pub use rules::is_of_a_process;
 pub use table::Options;
 
 /// What a command line asked for beyond the files: it is kept with the app, for its restarts.

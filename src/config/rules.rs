@@ -1,10 +1,11 @@
 //! Rules that concern more than one option, which no value can break alone.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::values::{Collector, Compress, SandboxType};
+use super::values::{Collector, Compress, SandboxType, Size};
 use super::{Options, Problem};
 
 /// Options that ask for walls, which a sandbox must build.
@@ -52,6 +53,16 @@ pub(super) fn doubtful(options: &Options) -> Vec<Problem> {
         let message = format!("{first} is longer than process.restart_delay_max, so every restart waits {most}");
         found.push(Problem::new(message).about("process.restart_delay"));
     }
+    let logging = &options.logging;
+    for (file, key) in [(&logging.stdout_file, "logging.stdout_file"), (&logging.stderr_file, "logging.stderr_file")] {
+        if let Some(file) = file.as_ref().filter(|file| is_of_a_process(file)) {
+            let message = format!(
+                "{} is the supervisor's own: what is written there is seen under run, and lost in the background",
+                file.display()
+            );
+            found.push(Problem::new(message).about(key));
+        }
+    }
     let sandbox = &options.sandbox;
     let has_walls = sandbox.private_tmp
         || sandbox.private_dev
@@ -67,12 +78,20 @@ pub(super) fn doubtful(options: &Options) -> Vec<Problem> {
     found
 }
 
+/// Whether a path is another file to every process.
+pub fn is_of_a_process(path: &Path) -> bool {
+    ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/dev/tty", "/proc/self", "/proc/thread-self"]
+        .iter()
+        .any(|own| path.starts_with(own))
+}
+
 /// Limits that nothing could live with; whoever writes 0 mostly means none.
 fn hopeless(options: &Options) -> impl Iterator<Item = (Problem, Vec<&'static str>)> {
     let limits = &options.limits;
     let zero = [
         (limits.timeout.is_some_and(|limit| limit.0.is_zero()), "limits.timeout", "the app would be stopped at once"),
         (limits.file_limit == Some(0), "limits.file_limit", "no program could be executed"),
+        (options.logging.max_size == Some(Size(0)), "logging.max_size", "each line would be an archive of its own"),
     ];
     zero.into_iter()
         .filter(|(is, ..)| *is)
@@ -109,6 +128,14 @@ pub(super) fn contradictions(options: &Options) -> Vec<(Problem, Vec<&'static st
     if options.logging.collector == Collector::Teelog && options.logging.compress != Compress::None {
         let message = format!("teelog does not compress: set {collector} to builtin, or leave this out");
         found.push((Problem::new(message).about(compress), vec![compress, collector]));
+    }
+    let (logging, events) = (&options.logging, "logging.file");
+    for (file, key) in [(&logging.stdout_file, "logging.stdout_file"), (&logging.stderr_file, "logging.stderr_file")] {
+        if logging.file.is_some() && logging.file == *file {
+            let message =
+                format!("it is {key} as well: an app could forge events there, so give them a file of their own");
+            found.push((Problem::new(message).about(events), vec![events, key]));
+        }
     }
     found
 }

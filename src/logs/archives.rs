@@ -157,7 +157,14 @@ pub fn list(log: &Path) -> io::Result<Archives> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Archives::default()),
         Err(error) => return Err(error),
     };
-    let names: Vec<OsString> = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()?;
+    let mut names: Vec<OsString> = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // No log ever became a directory.
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            names.push(entry.file_name());
+        }
+    }
     let mut found = among(log, names.iter().filter_map(|name| name.to_str()));
     // A directory that is read while an archive is packed may show neither of its names, one being too new and the other
     // gone. Its index was there all the time.

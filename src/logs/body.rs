@@ -12,6 +12,7 @@ use super::archives::{Archive, Form};
 use super::read::tail_offset;
 use super::stamps::Stamps;
 use super::times::{self, Index, Stretch};
+use crate::config::is_of_a_process;
 
 /// How much is read at once where a log is searched: more than a line, and less than a processor's cache.
 pub const BLOCK: usize = 256 << 10;
@@ -34,6 +35,9 @@ pub struct Body {
 
 /// Opens a file of a log for reading.
 pub fn open(path: &Path) -> io::Result<File> {
+    if is_of_a_process(path) {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it is another file to every process"));
+    }
     // Whoever can write to the directory may have put a FIFO there, which must not hold us.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     match file.metadata()?.is_dir() {

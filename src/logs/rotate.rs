@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archives::{self, Archive, Keep, Stamp};
 use super::{body, times};
+use crate::config::reason;
 
 /// When a log is rotated, and how long its archives are kept. Nothing set: never, and for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,16 +113,29 @@ pub fn excess(log: &Path, rules: &Rules) -> io::Result<Excess> {
     Ok(Excess { files, kept, next })
 }
 
-/// Removes files. It can take long: pages that are on their way to the disk are waited for.
+/// Removes files. It can take long: pages that are on their way to the disk are waited for. One that cannot be removed
+/// (chattr(1) +i, for instance) is no reason to leave the others; the error is about the first of those.
 pub fn remove(files: &[PathBuf]) -> io::Result<()> {
-    files.iter().try_for_each(|file| gone(std::fs::remove_file(file)))
+    let mut result = Ok(());
+    for file in files {
+        let removed = gone(std::fs::remove_file(file));
+        let why = |error: &io::Error| format!("{}: {}", file.display(), reason(error));
+        let named = removed.map_err(|error| io::Error::new(error.kind(), why(&error)));
+        result = result.and(named);
+    }
+    result
 }
 
-/// Makes room on a full disk: removes the oldest archive of a log. Returns its size in bytes, or nothing if there is none.
+/// Makes room on a full disk: removes the oldest archive of a log that can be removed. Returns its size in bytes, or
+/// nothing if there is none.
 pub fn sacrifice(log: &Path) -> io::Result<Option<u64>> {
-    let Some(oldest) = archives::list(log)?.all.into_iter().next() else { return Ok(None) };
-    let size = oldest.path().symlink_metadata().map_or(0, |meta| meta.len());
-    remove(&files_of(&oldest).collect::<Vec<_>>()).map(|()| Some(size))
+    for oldest in archives::list(log)?.all {
+        let size = oldest.path().symlink_metadata().map_or(0, |meta| meta.len());
+        if remove(&files_of(&oldest).collect::<Vec<_>>()).is_ok() {
+            return Ok(Some(size));
+        }
+    }
+    Ok(None)
 }
 
 fn files_of(archive: &Archive) -> impl Iterator<Item = PathBuf> {
@@ -199,7 +213,7 @@ mod tests {
         for name in keep.iter().chain(&prune_away).chain(&["web.log.2019-01-01-000000.times"]) {
             std::fs::write(home.path().join(name), "").unwrap();
         }
-        std::fs::create_dir(home.path().join("web.log.2021-01-01-000000.d")).unwrap();
+        std::fs::create_dir(home.path().join("web.log.2021-01-01-000000")).unwrap();
         let rules = Rules { max_count: Some(0), ..Rules::default() };
         let found = excess(&log, &rules).unwrap();
         assert_eq!(found.next, None);
@@ -209,6 +223,18 @@ mod tests {
             assert!(home.path().join(name).exists(), "{name}");
         }
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), keep.len() + 1);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_keeps_nothing_else() {
+        let (home, log) = log();
+        let (stays, goes) = (home.path().join("stays"), home.path().join("goes"));
+        std::fs::create_dir(&stays).unwrap();
+        std::fs::write(&goes, "").unwrap();
+        let told = remove(&[stays.clone(), goes.clone(), stays.clone()]).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{}: ", stays.display())), "{told}");
+        assert!(stays.exists() && !goes.exists());
+        assert!(archives::list(&log).unwrap().all.is_empty());
     }
 
     #[test]

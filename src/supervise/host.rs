@@ -96,6 +96,10 @@ pub struct Held {
     pub dropping: HashMap<Stream, String>,
     /// Why some of its logs cannot be rotated.
     pub growing: HashMap<String, String>,
+    /// When its program was let go, in seconds since the epoch, until that is told.
+    pub begun: Option<f64>,
+    /// Why archives of a log that are to go stay, for each such log.
+    pub hoarding: HashMap<String, String>,
 }
 
 /// A main process.

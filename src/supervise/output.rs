@@ -5,6 +5,7 @@
 //! what the app wrote.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::path::Path;
@@ -135,6 +136,15 @@ impl Host {
                 self.with(app, |held| held.growing.remove(&path));
                 (Level::Info, format!("{path} is rotated again"))
             }
+            News::NotPruned { why } => {
+                let text = format!("cannot remove old archives of {path}: {why}");
+                self.with(app, |held| held.hoarding.insert(path, text.clone()));
+                (Level::Error, text)
+            }
+            News::Pruned => {
+                self.with(app, |held| held.hoarding.remove(&path));
+                (Level::Info, format!("old archives of {path} are removed again"))
+            }
             News::Removed(removed) => (Level::Warn, format!("no room for {path}: removed {removed}")),
         };
         self.note_event(app, level, &text);
@@ -156,6 +166,7 @@ impl Host {
         let (pipes, instance, speaker) = self.with(app, |held| {
             held.dropping.clear();
             held.growing.clear();
+            held.hoarding.clear();
             held.speaker = held.instance.as_ref().filter(|one| one.syslog).map(|one| Speaker::new(&one.label));
             let process = held.process.as_ref().map(|process| process.child.pid);
             held.speaker.iter().zip(process).for_each(|(speaker, pid)| speaker.set_pid(pid));
@@ -210,7 +221,11 @@ impl Host {
 
     /// What a person who asks for an app's status should know of its output.
     pub fn output_note(&self, app: &AppName) -> Option<String> {
-        let of_logs = |held: &mut Held| held.dropping.values().min().or_else(|| held.growing.values().min()).cloned();
+        let first = |notes: &HashMap<String, String>| notes.values().min().cloned();
+        let of_logs = |held: &mut Held| {
+            let dropping = held.dropping.values().min().cloned();
+            dropping.or_else(|| first(&held.growing)).or_else(|| first(&held.hoarding))
+        };
         let (of_logs, speaks) = self.with(app, |held| (of_logs(held), held.speaker.is_some()));
         of_logs.or_else(|| self.output.out_of_reach.borrow().clone().filter(|_| speaks))
     }

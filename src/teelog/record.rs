@@ -47,13 +47,13 @@ impl Record {
             match self.write(bytes) {
                 Ok(written) => {
                     self.recovered();
-                    self.tell_removed(false);
+                    self.tell_of_archives(false);
                     bytes = &bytes[written..];
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_full(&error) && self.dropped == 0 && self.log.makes_room() => {}
                 Err(error) => {
-                    self.tell_removed(false);
+                    self.tell_of_archives(false);
                     if self.dropped == 0 {
                         say(format_args!(
                             "cannot write to {}: {}; output is dropped",
@@ -103,10 +103,15 @@ impl Record {
         }
     }
 
-    /// Says which archives went because there was no room.
-    fn tell_removed(&mut self, finally: bool) {
+    /// Says which archives went because there was no room, and whether those can go that have to.
+    fn tell_of_archives(&mut self, finally: bool) {
         if let Some(removed) = self.log.removed(finally) {
             say(format_args!("no room for {}: removed {removed}", self.path.display()));
+        }
+        match self.log.pruning() {
+            Some(Err(why)) => say(format_args!("cannot remove old archives of {}: {why}", self.path.display())),
+            Some(Ok(())) => say(format_args!("old archives of {} are removed again", self.path.display())),
+            None => {}
         }
     }
 
@@ -130,7 +135,7 @@ impl Record {
     /// Nothing more comes. Whether all of it could be written.
     pub(super) fn finish(&mut self) -> bool {
         self.recovered();
-        self.tell_removed(true);
+        self.tell_of_archives(true);
         self.log.finish();
         !self.lost
     }

@@ -3,13 +3,15 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    AppDir, Foreground, Home, SOON, archives, assert_no_line_lost, everything, is_root, kill, kill_in, wait_until,
+    AppDir, Foreground, Home, SOON, Status, archives, assert_no_line_lost, everything, is_root, kill, kill_in,
+    wait_until,
 };
 
 pub(super) fn log_of(app: &AppDir<'_>, name: &str) -> PathBuf {
@@ -173,6 +175,53 @@ fn pruning_keeps_the_newest_and_spares_what_is_not_ours() {
     }
     assert!(!app.path("logs/web.err.2020-01-01-000000.gz").exists(), "too old, though its log is quiet");
     assert!(!app.path("logs/web.log.2020-01-01-000000.times").exists());
+}
+
+/// A file that even root cannot remove, for as long as this lives.
+struct Immutable(PathBuf);
+
+impl Immutable {
+    /// Nothing where the file system knows no such files.
+    fn new(path: &Path) -> Option<Self> {
+        let set = Command::new("chattr").arg("+i").arg(path).stderr(Stdio::null()).status().expect("chattr");
+        set.success().then(|| Self(path.to_owned()))
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").arg("-i").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn an_archive_that_cannot_be_removed_keeps_no_other_and_is_told_of() {
+    if !is_root("a file that cannot be removed") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 200").conf("[logging]\nmax_size = 2000\nmax_count = 3\nfile = 'events'");
+    let evidence = app.path("logs/web.log.2020-01-01-000000");
+    app.file("logs/web.log.2020-01-01-000000", "evidence\n");
+    let Some(kept) = Immutable::new(&evidence) else {
+        eprintln!("SKIPPED: no immutable files here");
+        return;
+    };
+    home.ctl(["start", "web"]).ok();
+    let note = |status: &Status| status.note.clone().unwrap_or_default();
+    let status = app.wait_for("a note", |status| note(status).contains("cannot remove old archives of "));
+    assert!(note(&status).contains(&format!("{}: operation not permitted", evidence.display())), "{status:?}");
+    let log = log_of(&app, "web");
+    wait_until("the others go", SOON, || match archives(&log) {
+        few if few.len() > 3 && few.len() < 7 && few[0] == evidence => Ok(()),
+        many => Err(format!("{many:?}")),
+    });
+    assert_eq!(app.read("events").matches("cannot remove old archives").count(), 1);
+    drop(kept);
+    home.ctl(["restart", "web"]).ok();
+    wait_until("it goes as well", SOON, || if evidence.exists() { Err("not yet".into()) } else { Ok(()) });
+    app.wait_for("well", |status| status.note.is_none());
+    home.ctl(["stop", "web"]).ok();
 }
 
 #[test]

@@ -133,7 +133,8 @@ struct Opened {
 impl Opened {
     fn new(path: &Path, file: File) -> io::Result<Self> {
         let meta = file.metadata()?;
-        let owners = Owners::of(path, &meta).ok();
+        // A file that comes in the place of a device is not like that.
+        let owners = Owners::of(path, &meta).ok().filter(|_| meta.is_file());
         Ok(Self { id: (meta.dev(), meta.ino()), real: real(path), regular: meta.is_file(), owners, file })
     }
 }
@@ -387,6 +388,11 @@ impl LogFile {
         let Some(bytes) = removed.ok().flatten() else { return false };
         (self.removed.archives, self.removed.bytes) = (self.removed.archives + 1, self.removed.bytes + bytes);
         true
+    }
+
+    /// Whether its archives have begun not to be removable, and why, or have ceased to be so, since this was asked last.
+    pub(crate) fn pruning(&mut self) -> Option<Result<(), String>> {
+        self.upkeep.news()
     }
 
     /// After how long there may be something to do for its archives.

@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use daemonctl_actors::ports::{Pumped, Tap};
 use daemonctl_actors::rotation::Cut;
@@ -48,6 +48,9 @@ const PIECE: usize = 64 << 10;
 
 /// The most that is moved at once. A pipe is locked meanwhile: more of a widened one would make its writer wait.
 const MOST: usize = 4 * PIECE;
+
+/// How long a log that is read by another program, as a FIFO is, may take nothing.
+const READER: Duration = Duration::from_secs(1);
 
 /// News about a log that people should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +76,13 @@ pub enum News {
     },
     /// It has been rotated again.
     Rotated,
+    /// Archives that are to go cannot be removed.
+    NotPruned {
+        /// Which, and why.
+        why: String,
+    },
+    /// They have been removed after all.
+    Pruned,
     /// Its oldest archives went, because there was no room for output.
     Removed(Removed),
 }
@@ -98,6 +108,8 @@ struct PipeTap {
     mirrors: Vec<Box<dyn Mirror>>,
     tell: Box<dyn Fn(News) + Send>,
     dropped: Option<Dropped>,
+    /// Since when the log, a FIFO for instance, takes nothing because nobody reads it.
+    blocked: Option<Instant>,
     /// Bytes that have been taken from the pipe, and could not be written.
     unwritten: usize,
     /// Bytes that have been moved since the pipe was empty.
@@ -133,6 +145,7 @@ pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
         mirrors: target.mirrors,
         tell: target.tell,
         dropped: None,
+        blocked: None,
         unwritten: 0,
         run: 0,
         fresh: false,
@@ -153,6 +166,7 @@ impl Tap for PipeTap {
             Ok(Moved { bytes: 0, .. }) => Ok(Pumped::End),
             Ok(moved) => {
                 self.recovered();
+                self.blocked = None;
                 let log = self.log.borrow();
                 if !self.mirrors.is_empty() && log.is_regular() {
                     show_again(&mut self.mirrors, &log, &moved);
@@ -160,6 +174,7 @@ impl Tap for PipeTap {
                 drop(log);
                 Ok(self.judge(&moved))
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_blocked() => self.wait_for_reader(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.run = 0;
                 self.log.borrow_mut().rest();
@@ -170,6 +185,10 @@ impl Tap for PipeTap {
         }
     }
 
+    fn pending(&self) -> usize {
+        rustix::io::ioctl_fionread(&self.pipe).map_or(0, |bytes| bytes as usize)
+    }
+
     fn chore(&self) -> Option<Duration> {
         let log = self.log.borrow().chore();
         self.width.chore().into_iter().chain(log).min()
@@ -178,6 +197,7 @@ impl Tap for PipeTap {
     fn tidy(&mut self) {
         self.width.narrow(self.pipe.as_fd());
         self.log.borrow_mut().tidy();
+        self.tell_of_archives(false);
     }
 }
 
@@ -251,7 +271,7 @@ impl PipeTap {
             }
         };
         drop(log);
-        self.tell_removed(false);
+        self.tell_of_archives(false);
         moved
     }
 
@@ -309,6 +329,20 @@ impl PipeTap {
         })
     }
 
+    /// Whether it is the log that takes nothing, and not the pipe that holds nothing.
+    fn is_blocked(&self) -> bool {
+        !self.log.borrow().is_regular() && (self.unwritten > 0 || self.has_some().is_ok_and(|some| some))
+    }
+
+    /// A reader may be slow, but where none comes for long, the app must not be stopped by that.
+    fn wait_for_reader(&mut self) -> io::Result<Pumped> {
+        let since = *self.blocked.get_or_insert_with(Instant::now);
+        match since.elapsed() < READER && self.unwritten == 0 {
+            true => Ok(Pumped::Little),
+            false => self.discard(&io::Error::other("nobody reads it")),
+        }
+    }
+
     /// Where nothing can be written, the app must not be stopped by a full pipe: its output is dropped, and counted.
     fn discard(&mut self, why: &io::Error) -> io::Result<Pumped> {
         let unwritten = std::mem::take(&mut self.unwritten);
@@ -339,10 +373,13 @@ impl PipeTap {
         Ok(if bytes > 0 { self.judge(&Moved { bytes, most: usize::MAX, at: 0 }) } else { Pumped::End })
     }
 
-    /// Tells which archives went because there was no room.
-    fn tell_removed(&self, finally: bool) {
-        let removed = self.log.borrow_mut().removed(finally);
-        removed.into_iter().for_each(|removed| (self.tell)(News::Removed(removed)));
+    /// Tells which archives went because there was no room, and whether those can go that have to.
+    fn tell_of_archives(&self, finally: bool) {
+        let mut log = self.log.borrow_mut();
+        let removed = log.removed(finally).map(News::Removed);
+        let pruning = log.pruning().map(|result| result.map_or_else(|why| News::NotPruned { why }, |()| News::Pruned));
+        drop(log);
+        removed.into_iter().chain(pruning).for_each(|news| (self.tell)(news));
     }
 
     /// Tells what has been lost, once there is an end to it.
@@ -356,7 +393,7 @@ impl PipeTap {
 impl Drop for PipeTap {
     fn drop(&mut self) {
         self.recovered();
-        self.tell_removed(true);
+        self.tell_of_archives(true);
         self.width.narrow(self.pipe.as_fd());
     }
 }

@@ -93,6 +93,10 @@ impl Tap for Relay {
         })
     }
 
+    fn pending(&self) -> usize {
+        rustix::io::ioctl_fionread(&self.pipe).map_or(0, |bytes| bytes as usize)
+    }
+
     fn chore(&self) -> Option<Duration> {
         self.witness.borrow().chore()
     }

@@ -358,3 +358,25 @@ fn a_flood_widens_its_pipe_and_silence_narrows_it() {
         assert_eq!((size(&story), tap.chore()), (usual, None));
     });
 }
+
+#[test]
+fn a_fifo_that_nobody_reads_holds_up_no_app() {
+    on_log_thread(async {
+        let mut story = Story::new(Rules::default());
+        fs::create_dir(story.log.parent().unwrap()).unwrap();
+        nix::unistd::mkfifo(&story.log, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let mut tap = story.tap();
+        let mut app = story.app.take().unwrap();
+        // More than fits into the pipe, the FIFO and our hands.
+        let writer = std::thread::spawn(move || app.write_all(&[b'x'; 1 << 20]));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !writer.is_finished() {
+            assert!(Instant::now() < deadline, "the app is held up");
+            if tap.pump().unwrap() == Pumped::Little {
+                std::thread::yield_now();
+            }
+        }
+        writer.join().unwrap().unwrap();
+        assert_eq!(story.news.recv().unwrap(), News::Dropping { why: "nobody reads it".into() });
+    });
+}

@@ -1,6 +1,7 @@
 //! What becomes of a log's archives: they are removed when they are too old or too many, and packed where that is asked
 //! for. Both happen on threads that live no longer than the work takes: nobody's output has to wait for it.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -14,7 +15,7 @@ use crate::logs::rotate::{self, Rules};
 /// How soon is looked again where something could not be done yet.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How soon is looked again whether what was to be packed is.
+/// How soon is looked again whether what was to be packed, or removed, is.
 const LATER: Duration = Duration::from_secs(600);
 
 /// The longest sleep until an archive is too old: the clock may be set meanwhile.
@@ -30,7 +31,10 @@ pub(super) struct Upkeep {
     /// When is looked again.
     again: Option<Instant>,
     /// Removes.
-    sweeper: Option<JoinHandle<()>>,
+    sweeper: Option<JoinHandle<io::Result<()>>>,
+    /// Why something could not be removed the last time, and whether that has been told.
+    failed: Option<String>,
+    told: bool,
 }
 
 impl Upkeep {
@@ -38,6 +42,9 @@ impl Upkeep {
     /// its name.
     pub(super) fn look(&mut self, log: &Path, rules: &Rules, open: Option<(u64, u64)>) {
         self.again = None;
+        if !is_busy(self.sweeper.as_ref()) {
+            self.wait();
+        }
         if !rules.compress {
             PACKER.ask(log, Vec::new()); // What still waits from before is left as it is.
         }
@@ -59,7 +66,9 @@ impl Upkeep {
         if is_busy(self.sweeper.as_ref()) {
             within(SOON);
         } else if !excess.files.is_empty() {
-            self.sweeper = spawn(log, move || sweep(&excess.files));
+            self.sweeper = spawn(log, move || rotate::remove(&excess.files));
+            // What came of it is asked then; and what cannot be removed now may be later.
+            within(if self.failed.is_some() { LATER } else { SOON });
         }
         if rules.compress {
             let (ready, waits) = to_be_packed(&excess.kept, open, now());
@@ -82,26 +91,29 @@ impl Upkeep {
 
     /// Waits until what was to go is gone.
     pub(super) fn wait(&mut self) {
-        if let Some(sweeper) = self.sweeper.take() {
-            let _ = sweeper.join();
+        if let Some(Ok(removed)) = self.sweeper.take().map(JoinHandle::join) {
+            self.failed = removed.err().map(|error| error.to_string());
         }
+    }
+
+    /// Whether archives have begun not to be removable, and why, or have ceased to be so, since this was asked last.
+    pub(super) fn news(&mut self) -> Option<Result<(), String>> {
+        if self.failed.is_some() == self.told {
+            return None;
+        }
+        self.told = self.failed.is_some();
+        Some(self.failed.clone().map_or(Ok(()), Err))
     }
 }
 
-fn is_busy(thread: Option<&JoinHandle<()>>) -> bool {
+fn is_busy<T>(thread: Option<&JoinHandle<T>>) -> bool {
     thread.is_some_and(|thread| !thread.is_finished())
 }
 
-fn spawn(log: &Path, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+fn spawn<T: Send + 'static>(log: &Path, work: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
     let spawned = std::thread::Builder::new().name("archives".to_owned()).spawn(work);
     // Tried again with the next rotation.
     spawned.inspect_err(|error| tracing::warn!(path = %log.display(), %error, "cannot care for archives")).ok()
-}
-
-fn sweep(files: &[PathBuf]) {
-    if let Err(error) = rotate::remove(files) {
-        tracing::warn!(first = %files[0].display(), %error, "cannot remove old archives");
-    }
 }
 
 /// Those that can be packed, the newest first, since they stay the longest; and whether others will be soon. `now` is in

@@ -136,6 +136,9 @@ Examples:
 
     fn run(mut self, session: &mut Session) -> Result<ExitCode, CliError> {
         let asked = self.count()?;
+        // What is over cannot be followed.
+        let now = Zoned::now().timestamp().as_microsecond();
+        self.follow &= self.until.is_none_or(|until| i64::try_from(until).is_ok_and(|until| until > now));
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since >= until
         {
@@ -256,7 +259,10 @@ impl Logs {
             (self.events || self.all, "events", "evt", &files.events),
             (whole, "events", MARK, &files.events),
         ];
-        let chosen = streams.into_iter().filter(|(chosen, ..)| *chosen);
+        // Where both go to one file, whose a line is cannot be told: it is shown once, as of standard output.
+        let same = crate::logs::real(&files.stdout) == crate::logs::real(&files.stderr);
+        let twice = |stream: &str| same && stream == "stderr" && streams[0].0;
+        let chosen = streams.into_iter().filter(|(chosen, stream, ..)| *chosen && !twice(stream));
         chosen.map(|(_, stream, sign, path)| (stream, sign, path.as_path())).collect()
     }
 

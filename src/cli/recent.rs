@@ -9,6 +9,7 @@ use super::report::Recent;
 use crate::control::status::AppStatus;
 use crate::logs::filter::Filter;
 use crate::logs::merge::{Merge, Source};
+use crate::logs::real;
 use crate::logs::scan::{Scan, Wants};
 use crate::logs::stamps::Stamps;
 use crate::logs::whole::Log;
@@ -16,7 +17,8 @@ use crate::logs::whole::Log;
 /// The last lines of both outputs of an app. A file that cannot be read has none: `logs` tells why.
 pub(super) fn of(app: &AppStatus, lines: usize) -> Vec<Recent> {
     let files = [("out", app.stdout.as_deref()), ("err", app.stderr.as_deref())];
-    let files: Vec<_> = files.into_iter().filter_map(|(sign, path)| Some((sign, path?))).collect();
+    let mut files: Vec<_> = files.into_iter().filter_map(|(sign, path)| Some((sign, path?))).collect();
+    files.dedup_by_key(|(_, path)| real(Path::new(path)));
     if files.is_empty() { Vec::new() } else { recent(&files, lines, Zoned::now()) }
 }
 

@@ -24,8 +24,8 @@ use crate::app::App;
 use crate::config::Ask;
 use crate::config::values::Level;
 use crate::control::status::{AppStatus, State};
-use crate::logs::Files;
 use crate::logs::follow::{Tail, Watch, Woken};
+use crate::logs::{Files, real};
 
 use crate::logs::terminal::{Board, source};
 
@@ -277,9 +277,12 @@ fn level_of(event: &[u8]) -> Option<Level> {
     std::str::from_utf8(event).ok()?.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The logs of an app, and what they hold.
-fn of_each_kind(files: Files) -> [(Kind, PathBuf); 3] {
-    [(Kind::Output(Stream::Out), files.stdout), (Kind::Output(Stream::Err), files.stderr), (Kind::Events, files.events)]
+/// The logs of an app, and what they hold. Where both outputs go to one file, it is shown once.
+fn of_each_kind(files: Files) -> Vec<(Kind, PathBuf)> {
+    let mut logs = vec![(Kind::Output(Stream::Out), files.stdout), (Kind::Output(Stream::Err), files.stderr)];
+    logs.dedup_by_key(|(_, path)| real(path));
+    logs.push((Kind::Events, files.events));
+    logs
 }
 
 /// The log files that an app will have when it is started.

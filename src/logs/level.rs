@@ -16,7 +16,7 @@ const KEYS: [&str; 7] = ["level", "lvl", "severity", "loglevel", "log_level", "l
 pub fn of(line: &[u8]) -> Option<Level> {
     let near = &line[..line.len().min(NEAR)];
     match near.first()? {
-        b'{' => return field(line, &|rest| json_value(rest)),
+        b'{' => return field(line, is_a_field_of_json, json_value),
         b'<' => {
             if let Some(level) = syslog(near) {
                 return Some(level);
@@ -33,7 +33,7 @@ pub fn of(line: &[u8]) -> Option<Level> {
         }
         _ => {}
     }
-    field(near, &|rest| logfmt_value(rest)).or_else(|| spoken(near))
+    field(near, is_a_field_of_logfmt, logfmt_value).or_else(|| spoken(near))
 }
 
 /// Whether a line begins as those of glog and klog do: `E0131 12:00:00.000000`.
@@ -83,8 +83,9 @@ fn syslog(line: &[u8]) -> Option<Level> {
     }
 }
 
-/// The value of the first field that is called like one with a level; `value` reads what follows the name.
-fn field(line: &[u8], value: &dyn Fn(&[u8]) -> Option<Level>) -> Option<Level> {
+/// The value of the first field that is called like one with a level: `is_field` tells whether what stands before a name
+/// makes it one, and `value` reads what follows it.
+fn field(line: &[u8], is_field: fn(&[u8]) -> bool, value: fn(&[u8]) -> Option<Level>) -> Option<Level> {
     // Each name has a `v`, which is a rare letter.
     for at in memchr::memchr_iter(b'v', line) {
         for key in KEYS {
@@ -92,13 +93,35 @@ fn field(line: &[u8], value: &dyn Fn(&[u8]) -> Option<Level>) -> Option<Level> {
                 continue;
             };
             let Some(rest) = line[begin..].strip_prefix(key.as_bytes()) else { continue };
-            let free = begin == 0 || !(line[begin - 1].is_ascii_alphanumeric() || line[begin - 1] == b'_');
-            if let Some(level) = value(rest).filter(|_| free) {
+            if let Some(level) = value(rest).filter(|_| is_field(&line[..begin])) {
                 return Some(level);
             }
         }
     }
     None
+}
+
+/// Whether a name behind this is one of the outermost object, and neither of one within it nor a part of a text.
+fn is_a_field_of_json(before: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0, false, false);
+    for byte in before {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 1 && in_text && before.ends_with(b"\"")
+}
+
+/// Whether a name behind this begins a field, and stands neither in a quoted text nor in an address.
+fn is_a_field_of_logfmt(before: &[u8]) -> bool {
+    let free =
+        before.last().is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b'[' | b'(' | b',' | b';' | b'|'));
+    free && before.iter().filter(|byte| **byte == b'"').count() % 2 == 0
 }
 
 /// What follows the name in JSON: `": "warn"`.
@@ -137,6 +160,10 @@ fn spoken(line: &[u8]) -> Option<Level> {
         let bracketed = before == Some(b'[') && after.is_some_and(|byte| matches!(byte, b']' | b' ' | b':'));
         let leads = after == Some(b':') && is_preamble(&line[..at]);
         let stamped = matches!(after, Some(b' ' | b'\t')) && is_stamp(&line[..at]);
+        // PostgreSQL's word for what is no trouble.
+        if text == b"LOG" && after == Some(b':') {
+            return Some(Level::Info);
+        }
         if (capital || bracketed || leads || stamped)
             && !part_of_more(before)
             && !part_of_more(after)
@@ -197,6 +224,13 @@ mod tests {
             ("{\"level\":50}", Some(Level::Error)),
             ("{\"log.level\":\"warn\"}", Some(Level::Warn)),
             ("{\"msg\":\"ERROR\"}", None),
+            ("{\"a\":{\"level\":\"error\"},\"level\":\"debug\"}", Some(Level::Debug)),
+            ("{\"msg\":\"\\\"level\\\":\\\"error\\\"\",\"level\":\"info\"}", Some(Level::Info)),
+            ("{\"list\":[{\"level\":\"error\"}]}", None),
+            ("msg=\"set level=error now\" level=debug", Some(Level::Debug)),
+            ("10.0.0.1 GET /?level=error 200", None),
+            ("10.0.0.1 GET /?a=b&level=error 200", None),
+            ("2026-01-31 12:00:00.123 UTC [1] LOG:  checkpoint starting", Some(Level::Info)),
             ("TRACE x", Some(Level::Debug)),
             ("FATAL: role does not exist", Some(Level::Error)),
             ("an error occurred", None),

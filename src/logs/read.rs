@@ -31,6 +31,15 @@ pub fn tail_offset(file: &File, end: u64, lines: usize) -> io::Result<u64> {
     Ok(0)
 }
 
+/// Whether a terminal would obey a character: a control character, or one that turns the direction of writing.
+pub fn is_obeyed(character: char) -> bool {
+    character.is_control() || turns(character)
+}
+
+fn turns(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Puts what a log says on a screen that it cannot play with: control characters but tab and newline are shown as
 /// `\x1b`, and so is what is not UTF-8.
 pub fn escape(bytes: &[u8]) -> String {
@@ -39,7 +48,7 @@ pub fn escape(bytes: &[u8]) -> String {
         for character in chunk.valid().chars() {
             match character {
                 '\n' | '\t' => shown.push(character),
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.extend(character.escape_unicode()),
+                _ if turns(character) => shown.extend(character.escape_unicode()),
                 _ if character.is_control() => shown.push_str(&format!("\\x{:02x}", u32::from(character))),
                 _ => shown.push(character),
             }

@@ -40,8 +40,12 @@ impl Sink for Hands {
             _ => None,
         };
         self.0.remember_what_ran_well(app, &notice);
+        // A beginning counts from when the program was let go, not from when that came to be known: it may have written
+        // something by then.
+        let begun =
+            matches!(notice, Notice::Started { .. }).then(|| self.0.with(app, |held| held.begun.take())).flatten();
         let (level, happening) = told(notice, memory);
-        self.0.note_event(app, level, &happening.to_string());
+        self.0.note_event_of(app, begun.unwrap_or_else(wall), level, &happening.to_string());
     }
 
     fn at_rest(&self, cell: &Cell, all: bool) {
@@ -82,15 +86,24 @@ impl Host {
 
     /// Writes an event of an app to its log, and shows it on the terminal of `run`.
     pub fn note_event(&self, app: &AppName, level: Level, text: &str) {
+        self.note_event_of(app, wall(), level, text);
+    }
+
+    /// The same for one that happened `at` seconds after the epoch.
+    fn note_event_of(&self, app: &AppName, at: f64, level: Level, text: &str) {
         if let Some(terminal) = self.terminal.as_ref().filter(|_| level >= Level::Info) {
             let label = self.with(app, |held| held.instance.as_ref().map(|instance| instance.label.clone()));
             terminal.say(&format!("{}: {text}", label.as_deref().unwrap_or(app.as_str())));
         }
-        self.record_event(app, level, text);
+        self.record_event_of(app, at, level, text);
     }
 
     /// Writes an event of an app to its log only: who sits at the terminal of `run` knows what was typed there.
     pub fn record_event(&self, app: &AppName, level: Level, text: &str) {
+        self.record_event_of(app, wall(), level, text);
+    }
+
+    fn record_event_of(&self, app: &AppName, at: f64, level: Level, text: &str) {
         let told = self.with(app, |held| {
             let instance = held.instance.as_ref()?;
             let speaker = held.speaker.clone().filter(|_| instance.syslog && level >= instance.level);
@@ -104,7 +117,7 @@ impl Host {
         // An app that somebody has removed, or moved away, gets no directory in its place.
         let gone = path.starts_with(&dir) && !dir.is_dir();
         if level >= least && !gone {
-            events::write(&path, &rules, wall(), level, text);
+            events::write(&path, &rules, at, level, text);
         }
     }
 }

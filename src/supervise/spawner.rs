@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use super::endings::{end_of, told_status};
 use super::external::{self, Trial};
 use super::holder::Holder;
-use super::host::{Hands, Host, Process, monotonic};
+use super::host::{Hands, Host, Process, monotonic, wall};
 use super::instance::{Instance, Setting, inode};
 use super::pidfd::{PidFd, start_time};
 use super::record::{Record, Standing, Supervisor};
@@ -52,7 +52,10 @@ impl Spawner for Hands {
     fn release(&self, app: &AppName, child: Child) -> LocalFuture<Result<Vec<String>, StartFailure>> {
         let (hands, app) = (self.clone(), app.clone());
         Box::pin(async move {
-            let gate = hands.0.with(&app, |held| held.gate.take());
+            let gate = hands.0.with(&app, |held| {
+                held.begun = Some(wall());
+                held.gate.take()
+            });
             let report = match gate {
                 Some(gate) => {
                     read_report(gate).await.map_err(|error| lasting(format!("cannot talk to its launcher: {error}")))

@@ -361,3 +361,45 @@ fn a_huge_log_is_no_reason_to_wait() {
         );
     }
 }
+
+#[test]
+fn lines_of_a_file_that_both_outputs_go_to_are_shown_once() {
+    let home = Home::new();
+    let app = home.app("web").run_script("echo one; echo two >&2; exec sleep 1000");
+    app.conf("[logging]\nstdout_file = 'both.log'\nstderr_file = 'both.log'");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_text("both.log", "two\n");
+    let lines = |args: &[&str]| {
+        let shown = home.ctl([&["logs"], args, &["web"]].concat()).ok().stdout;
+        shown.lines().filter(|line| !line.contains("---")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&[]), ["out | one", "out | two"]);
+    assert_eq!((lines(&["--stderr"]), lines(&["--json"]).len()), (vec!["one".to_owned(), "two".to_owned()], 2));
+    let block = home.ctl(["status", "-l", "web"]).ok().stdout;
+    assert_eq!((block.matches("| one").count(), block.matches("| two").count()), (1, 1), "{block}");
+}
+
+#[test]
+fn what_is_over_is_not_followed() {
+    let home = Home::new();
+    let web = silent(&home, "web");
+    log(&web.path("logs/web.log"), &[(500, "before\n"), (5000, "after\n")]);
+    let until = "2026-01-31T12:00:02Z";
+    let shown = home.ctl(["logs", "-f", "--stdout", "--until", until, "web"]).ok().stdout;
+    assert_eq!(shown, "before\n");
+}
+
+#[test]
+fn several_apps_that_start_at_once_write_nothing_before_their_beginning() {
+    let home = Home::new();
+    let names: Vec<String> = (0..8).map(|number| format!("app{number}")).collect();
+    for name in &names {
+        home.app(name).run_script("echo first; exec sleep 1000");
+    }
+    home.ctl([&["start".to_owned()], &names[..]].concat()).ok();
+    for name in &names {
+        home.app(name).wait_for_output("first\n");
+        let shown = home.ctl(["logs", name]).ok().stdout;
+        assert!(shown.starts_with("--- | started, pid "), "{shown}");
+    }
+}

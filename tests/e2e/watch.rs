@@ -167,11 +167,12 @@ fn the_terminal_is_given_back_however_it_ends() {
     home.ctl(["start", "web"]).ok();
     let window = Window::open(&home, 80, 24);
     let before = window.settings("settings");
-    let ways: [(&str, &dyn Fn()); 4] = [
+    let ways: [(&str, &dyn Fn()); 5] = [
         ("q", &|| window.press("q")),
         ("Ctrl-C", &|| window.press("C-c")),
         ("SIGTERM", &|| kill(window.watcher(), Signal::SIGTERM)),
         ("SIGHUP", &|| kill(window.watcher(), Signal::SIGHUP)),
+        ("SIGQUIT", &|| kill(window.watcher(), Signal::SIGQUIT)),
     ];
     for (way, end) in ways {
         window.ctl("status -w; echo ended: $?");
@@ -180,6 +181,7 @@ fn the_terminal_is_given_back_however_it_ends() {
         let expected = match way {
             "SIGTERM" => "ended: 143",
             "SIGHUP" => "ended: 129",
+            "SIGQUIT" => "ended: 131",
             _ => "ended: 0",
         };
         let left = window.wait_until(expected, |screen| screen.lines().any(|line| line == expected));

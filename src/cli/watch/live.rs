@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ratatui_core::terminal::Terminal;
 use ratatui_termion::TermionBackend;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use super::super::error::CliError;
@@ -249,7 +249,7 @@ fn bell() -> io::Result<(Bell, UnixStream, Receiver<Event>)> {
 
 /// Hands signals to the loop.
 fn signals(bell: &Bell) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGWINCH, SIGCONT])?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH, SIGCONT])?;
     let bell = bell.clone();
     thread::spawn(move || signals.forever().for_each(|signal| bell.ring(Event::Signal(signal))));
     Ok(())

@@ -143,7 +143,7 @@ fn apps_are_watched_found_and_acted_on() {
     window.press("Enter");
     window.press("Tab");
     let seen = window.wait_for("resident");
-    assert!(seen.contains("1 of 3 apps") && !seen.contains("\nweb "), "{seen}");
+    assert!(seen.contains("1 with \"db\" of 3 apps") && !seen.contains("\nweb "), "{seen}");
 
     // The log, and back.
     window.press("Escape");

@@ -261,7 +261,8 @@ impl Canvas<'_> {
     }
 }
 
-/// `12 apps: 9 running, 1 backoff  CPU 12.3%  1.2G`, or how many of them pass the filter.
+/// `12 apps: 9 running, 1 backoff  CPU 12.3%  1.2G`; before it, what is filtered for and how many have it:
+/// `2 with "shop" of 12 apps`.
 fn summary(model: &Model) -> String {
     let mut states: Vec<_> = model.apps.iter().map(|app| app.status.state).collect();
     states.sort_by_key(|state| trouble(*state));
@@ -277,7 +278,7 @@ fn summary(model: &Model) -> String {
     let memory: u64 = model.apps.iter().filter_map(|app| app.memory).sum();
     let filter = match model.filter.is_empty() {
         true => String::new(),
-        false => format!("{} of ", model.shown().len()),
+        false => format!("{} with {:?} of ", model.shown().len(), model.filter),
     };
     let uses = if model.apps.is_empty() {
         String::new()

@@ -215,6 +215,8 @@ fn letters_of_a_filter_are_no_commands() {
     assert_eq!(names, ["api", "ill", "waits"]);
     press(&mut all, &[Key::Down, Key::Char('\n')]);
     assert_eq!((all.mode, selected(&all)), (Mode::Look, "ill"));
+    let kept = text(&all, 80, 24);
+    assert!(kept.contains(&format!("3 with \"ReFus\" of {} apps: ", all.apps.len())), "{kept}");
     press(&mut all, &[Key::Esc]);
     assert_eq!(all.shown().len(), all.apps.len());
 }

@@ -157,6 +157,7 @@ impl CliError {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Failed { failure, .. } => failure.hint.clone(),
+            Self::Configuration(problems) => problems.hint(),
             Self::Undelivered { source, .. } => source.hint(),
             Self::TimedOut { app, .. } => Some(format!("daemonctl status {app} shows how it goes on")),
             Self::Client(ClientError::Version) => Some("restart the supervisor: stop its apps, and start them".into()),
@@ -171,7 +172,6 @@ impl CliError {
             Self::NotYet(_)
             | Self::Interrupted { .. }
             | Self::App(_)
-            | Self::Configuration(_)
             | Self::Runtime(_)
             | Self::Fleet(_)
             | Self::Client(_)

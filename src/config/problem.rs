@@ -45,17 +45,25 @@ pub struct Problem {
     pub subject: Option<String>,
     /// What is wrong, and what would be right.
     pub message: String,
+    /// What would be right where that is a list: whoever has one line for the mistake does without.
+    pub hint: Option<String>,
 }
 
 impl Problem {
     /// A mistake that is about nothing in particular.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { file: None, position: None, subject: None, message: message.into() }
+        Self { file: None, position: None, subject: None, message: message.into(), hint: None }
     }
 
     /// The same, about an option, a flag or a variable.
     pub fn about(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
+        self
+    }
+
+    /// The same, with a list of what would be right.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -92,6 +100,16 @@ impl Problems {
     /// `value`, unless there is a problem.
     pub fn unless_any<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl Problems {
+    /// What would be right, a line for each list.
+    pub fn hint(&self) -> Option<String> {
+        let mut hints: Vec<&str> = self.0.iter().filter_map(|problem| problem.hint.as_deref()).collect();
+        hints.sort_unstable();
+        hints.dedup();
+        (!hints.is_empty()).then(|| hints.join("\n"))
     }
 }
 

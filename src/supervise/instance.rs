@@ -147,7 +147,7 @@ impl Instance {
             ask,
             environment: &at.asked.environment,
         };
-        let resolved = resolve(&sources).map_err(|problems| wrong(problems.to_string(), None))?;
+        let resolved = resolve(&sources).map_err(|problems| wrong(problems.to_string(), problems.hint()))?;
         let mut options = resolved.options;
         let mut warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
         if let Some(refused) = not_supported(&options) {

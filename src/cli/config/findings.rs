@@ -325,9 +325,9 @@ impl Inspection<'_> {
 
     /// A problem of the configuration itself.
     fn problem(&mut self, severity: Severity, app: Option<&App>, home: &Path, problem: Problem) {
-        let Problem { file, position, subject, message } = problem;
+        let Problem { file, position, subject, message, hint } = problem;
         let (file, app) = (file.unwrap_or_else(|| home.to_owned()), app.map(|app| app.name().clone()));
-        self.push(Finding { severity, app, file, position, subject, message, hint: None });
+        self.push(Finding { severity, app, file, position, subject, message, hint });
     }
 
     /// Something about a file as a whole.

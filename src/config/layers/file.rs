@@ -92,7 +92,7 @@ pub(super) fn check(path: &Path, text: &str, scope: Scope) -> (Vec<Entry>, Vec<P
     wrong.retain(|(place, _)| !broken_lines.contains(&line(place)));
     for (place, words) in broken.into_iter().take(ENOUGH) {
         let message = syntax(words, text, &place, document);
-        wrong.push((place, message));
+        wrong.push((place, Problem::new(message)));
     }
     wrong.sort_by_key(|(place, _)| place.start);
 
@@ -100,7 +100,7 @@ pub(super) fn check(path: &Path, text: &str, scope: Scope) -> (Vec<Entry>, Vec<P
     wrong.truncate(MAX_PROBLEMS);
     let mut problems: Vec<Problem> = wrong
         .into_iter()
-        .map(|(place, message)| Problem::new(message).in_file(path, Some(Position::of(text, place.start))))
+        .map(|(place, problem)| problem.in_file(path, Some(Position::of(text, place.start))))
         .collect();
     if more {
         problems.push(Problem::new("and more mistakes like these").in_file(path, None));
@@ -152,12 +152,12 @@ struct Walk<'a> {
     text: &'a str,
     scope: Scope,
     entries: Vec<Entry>,
-    wrong: Vec<(Place, String)>,
+    wrong: Vec<(Place, Problem)>,
 }
 
 impl Walk<'_> {
     fn report(&mut self, place: &Place, message: impl Into<String>) {
-        self.wrong.push((place.clone(), message.into()));
+        self.wrong.push((place.clone(), Problem::new(message)));
     }
 
     fn root(&mut self, document: &DeTable<'_>) {
@@ -178,8 +178,7 @@ impl Walk<'_> {
                 (_, Some(_), Scope::Program) | (_, None, Scope::Program) => {}
                 (_, Some(section), _) => self.section(section, table(), value),
                 (_, None, _) => {
-                    let message = stranger(name, value.get_ref());
-                    self.report(&key.span(), message);
+                    self.wrong.push((key.span(), stranger(name, value.get_ref())));
                 }
             }
         }
@@ -203,12 +202,14 @@ impl Walk<'_> {
                         "daemonctl" => nearest(name, keys.clone()).map(str::to_owned),
                         _ => suggest(section, name),
                     };
-                    let hint = match near {
-                        Some(near) if near.contains('.') => format!("; did you mean {near}?"),
-                        Some(near) => format!("; did you mean {near:?}?"),
-                        None => format!(": its keys are {}", keys.collect::<Vec<_>>().join(", ")),
+                    let unknown = format!("unknown key {} in [{section}]", shown(name));
+                    let problem = match near {
+                        Some(near) if near.contains('.') => Problem::new(format!("{unknown}; did you mean {near}?")),
+                        Some(near) => Problem::new(format!("{unknown}; did you mean {near:?}?")),
+                        None => Problem::new(unknown)
+                            .with_hint(format!("the keys of [{section}] are {}", keys.collect::<Vec<_>>().join(", "))),
                     };
-                    self.report(&key.span(), format!("unknown key {} in [{section}]{hint}", shown(name)));
+                    self.wrong.push((key.span(), problem));
                 }
             }
         }
@@ -233,7 +234,9 @@ impl Walk<'_> {
                 let variables = variables.map(|name| (name.get_ref().to_string(), line(name))).collect();
                 self.entries.push(Entry { opt, value, position, variables });
             }
-            Err(wrongs) => self.wrong.extend(wrongs),
+            Err(wrongs) => {
+                self.wrong.extend(wrongs.into_iter().map(|(place, wrong)| (place, Problem::new(wrong))));
+            }
         }
     }
 }
@@ -322,16 +325,17 @@ fn found(value: &DeValue<'_>) -> String {
 }
 
 /// A name at the top of a file that is no section.
-fn stranger(name: &str, value: &DeValue<'_>) -> String {
+fn stranger(name: &str, value: &DeValue<'_>) -> Problem {
     let home = suggest("", name);
     if matches!(value, DeValue::Table(_)) {
         let home = home.filter(|near| table().iter().any(|opt| opt.name == *near && opt.kind.shape == Shape::Map));
         let near = nearest(name, SECTIONS.iter().copied().chain(["daemonctl"])).map(str::to_owned).or(home);
         return match near {
-            Some(near) => format!("unknown section [{name}]; did you mean [{near}]?"),
-            None => format!("unknown section [{name}]: the sections are {}", SECTIONS.join(", ")),
+            Some(near) => Problem::new(format!("unknown section [{name}]; did you mean [{near}]?")),
+            None => Problem::new(format!("unknown section [{name}]"))
+                .with_hint(format!("the sections are {}", SECTIONS.join(", "))),
         };
     }
     let home = home.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    format!("unknown key {} outside of any section{home}", shown(name))
+    Problem::new(format!("unknown key {} outside of any section{home}", shown(name)))
 }

@@ -64,7 +64,8 @@ fn every_mistake_of_a_file_is_reported_with_its_place() {
         let problems = check_text(Path::new("web/conf.toml"), text, false);
         assert!(!problems.is_empty(), "{title}");
         let numbered: String = text.lines().zip(1..).map(|(line, at)| format!("  {at} | {line}\n")).collect();
-        report += &format!("{title}\n{numbered}{}\n\n", Problems(problems));
+        let hint = Problems(problems.clone()).hint().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+        report += &format!("{title}\n{numbered}{}{hint}\n\n", Problems(problems));
     }
     insta::assert_snapshot!(report);
 }

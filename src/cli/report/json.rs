@@ -55,8 +55,12 @@ pub(in crate::cli) fn status_json_line(apps: &[Seen], now: f64) -> String {
     serde_json::to_string(&report(statuses(apps, now))).unwrap_or_default()
 }
 
+/// Whatever order they were asked for in: by name, as is documented.
 fn statuses(apps: &[Seen], now: f64) -> Vec<Status<'_>> {
-    apps.iter()
+    let mut by_name: Vec<&Seen> = apps.iter().collect();
+    by_name.sort_by(|a, b| a.status.name.cmp(&b.status.name));
+    by_name
+        .into_iter()
         .map(|seen| Status {
             status: told(&seen.status, now),
             processes: seen.processes.as_ref().map(|tree| tree.flat().into_iter().map(row).collect()),
@@ -100,14 +104,24 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::samples::{self, NOW};
+    use super::super::samples::{self, NOW, app};
     use super::*;
+    use crate::control::status::State;
+    use crate::observe::processes::Snapshot;
 
     #[test]
     fn the_json_forms_are_stable() {
         let two = [samples::seen().remove(7), samples::seen().remove(1)];
         insta::assert_snapshot!("status_json", status_json(&two, NOW));
         insta::assert_snapshot!("list_json", list_json(&two, NOW));
+    }
+
+    #[test]
+    fn apps_are_sorted_by_name_whatever_they_were_asked_for_in() {
+        let asked = ["web", "api", "job"].map(|name| Seen::new(app(name, State::Stopped), &Snapshot::default()));
+        let told: Value = serde_json::from_str(&status_json(&asked, NOW)).unwrap();
+        let names: Vec<_> = told["apps"].as_array().unwrap().iter().map(|app| app["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["api", "job", "web"]);
     }
 
     /// The fields that the tables below each heading of the documentation name.

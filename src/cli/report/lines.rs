@@ -3,7 +3,7 @@
 use super::super::grid::{Cell, Column, Fitted, Give, fitted, grid};
 use super::super::screen::{health_style, state_style};
 use super::super::text;
-use super::{View, note, title};
+use super::{View, note, title, with_names};
 use crate::control::status::AppStatus;
 
 const COLUMNS: &[Column] = &[
@@ -19,7 +19,8 @@ const COLUMNS: &[Column] = &[
 pub(in crate::cli) fn lines(apps: &[&AppStatus], view: &View) -> Fitted {
     let header = COLUMNS.iter().map(|column| title(column.title)).collect();
     let rows = std::iter::once(header).chain(apps.iter().map(|app| row(app, view))).collect();
-    fitted(COLUMNS, rows, view.width, view.color)
+    let longest = apps.iter().map(|app| app.name.as_str().len()).max().unwrap_or(0);
+    fitted(&with_names(COLUMNS, longest, view.width), rows, view.width, view.color)
 }
 
 /// The line of one app, without a header.
@@ -65,5 +66,16 @@ mod tests {
         }
         assert_eq!(at(Some(50)).dropped, ["PID", "HEALTH"]);
         assert!(at(Some(200)).dropped.is_empty());
+    }
+
+    #[test]
+    fn one_long_name_is_shortened_and_costs_no_column() {
+        let mut all = samples::every();
+        all.push(samples::app(&"payments-".repeat(7), all[0].state));
+        let told = |width| lines(&all.iter().collect::<Vec<_>>(), &View { width: Some(width), ..view() });
+        let narrow = told(80);
+        assert!(narrow.dropped.is_empty() && narrow.text.contains("payments-payments-"), "{}", narrow.text);
+        assert!(narrow.text.lines().all(|line| line.chars().count() <= 80), "{}", narrow.text);
+        assert!(told(200).text.contains(&"payments-".repeat(7)), "there is room for it");
     }
 }

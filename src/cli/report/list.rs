@@ -3,7 +3,7 @@
 use super::super::grid::{Cell, Column, Fitted, Give, fitted};
 use super::super::screen::{health_style, state_style};
 use super::super::text;
-use super::{Seen, View, note, title};
+use super::{Seen, View, note, title, with_names};
 use crate::observe::processes::Tree;
 
 /// The columns, and whether they are only in the long form. Those of the highest rank are the first to go.
@@ -32,7 +32,8 @@ pub(in crate::cli) fn list(apps: &[Seen], long: bool, view: &View) -> Fitted {
         let row = listed(app).into_iter().zip(COLUMNS).filter(|(_, (_, only_long))| chosen(*only_long));
         rows.push(row.map(|(cell, _)| cell).collect());
     }
-    fitted(&columns, rows, view.width, view.color)
+    let longest = apps.iter().map(|app| app.status.name.as_str().len()).max().unwrap_or(0);
+    fitted(&with_names(&columns, longest, view.width), rows, view.width, view.color)
 }
 
 /// What stands in each of [`COLUMNS`].

@@ -26,7 +26,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::grid::{Cell, Fitted, paint};
+use super::grid::{Cell, Column, Fitted, Give, paint};
 use super::text;
 use crate::control::status::AppStatus;
 use crate::observe::confinement::Confinement;
@@ -109,6 +109,16 @@ fn facts(facts: impl IntoIterator<Item = (&'static str, String)>, view: &View) -
         }
     }
     text
+}
+
+/// Columns of which the first holds names. A name that is longer than a third of the width gives its end: one app should
+/// not cost all others their columns.
+fn with_names(columns: &[Column], names: usize, width: Option<usize>) -> Vec<Column> {
+    let mut columns = columns.to_vec();
+    if let (Some(first), Some(width)) = (columns.first_mut(), width.filter(|width| names > width / 3)) {
+        first.give = Give::End(width / 4);
+    }
+    columns
 }
 
 /// What is said, below a report, of columns that it had no room for.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Verb;
 use super::error::CliError;
-use super::known::every_app;
+use super::known::{every_app, no_app_at_all};
 use super::logs;
 use super::session::Session;
 use crate::config::values::Level;
@@ -56,7 +56,7 @@ Examples:
             apps = every_app(session)?.into_iter().map(|status| status.name.to_string()).collect();
         }
         if apps.is_empty() {
-            session.screen.note("there is no app here");
+            no_app_at_all(session)?.iter().for_each(|told| session.screen.note(told));
             return Ok(ExitCode::SUCCESS);
         }
         let grep = level.and_then(of_level);

@@ -51,6 +51,16 @@ impl Which {
     }
 }
 
+/// That there is no app at all, which is said where a command for all apps finds nothing to do: it may have been typed in
+/// the wrong directory. Nothing where there is one, or what was meant to be one.
+pub(super) fn no_app_at_all(session: &mut Session) -> Result<Option<String>, CliError> {
+    if !all(session)?.is_empty() {
+        return Ok(None);
+    }
+    let root = session.root()?.path().display();
+    Ok(Some(format!("no app below {root}: an app is a directory with a script called run in it")))
+}
+
 fn gone(app: &AppName) -> CliError {
     CliError::failed("find", app, "it has gone", None)
 }

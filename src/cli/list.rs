@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Verb;
 use super::error::CliError;
-use super::known::every_app;
+use super::known::{every_app, no_app_at_all};
 use super::report::{self, Seen};
 use super::session::Session;
 use super::status::{snapshot, view};
@@ -47,8 +47,7 @@ Examples:
         let list = report::list(&seen, self.long, &view);
         session.screen.result(&list.text)?;
         if seen.is_empty() {
-            let root = session.root()?.path().display().to_string();
-            session.screen.note(&format!("no app below {root}: an app is a directory with a script called run in it"));
+            no_app_at_all(session)?.iter().for_each(|told| session.screen.note(told));
             return Ok(ExitCode::SUCCESS);
         }
         report::left_out(&list, view.width).iter().for_each(|hint| session.screen.note(hint));

@@ -7,6 +7,7 @@ use clap::Args;
 use daemonctl_actors::value::AppName;
 
 use super::error::CliError;
+use super::known::no_app_at_all;
 use super::options::environment;
 use super::outcome::Act;
 use super::session::{Absent, HOOKS, Order, Say, Session};
@@ -55,6 +56,9 @@ Examples:
         let ask = options::plain(&session.globals)?;
         let mut tally = Tally::default();
         let apps = self.choose(session, &ask, &mut tally)?;
+        if apps.is_empty() {
+            no_app_at_all(session)?.iter().for_each(|told| session.screen.note(told));
+        }
         if session.globals.dry_run {
             session.screen.result(&would("start", &apps))?;
             return Ok(ExitCode::SUCCESS);

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use super::error::{self, CliError};
-use super::known::Which;
+use super::known::{Which, no_app_at_all};
 use super::report::{self, Seen, View};
 use super::screen::Screen;
 use super::session::Session;
@@ -115,7 +115,14 @@ impl Status {
     fn report(&self, session: &mut Session) -> Result<ExitCode, CliError> {
         let apps = self.which().find(session)?;
         if apps.is_empty() && !self.json {
-            session.screen.note("no app has been started; daemonctl list shows those there are");
+            let told = match no_app_at_all(session)? {
+                Some(told) => told,
+                None => {
+                    let root = session.root()?.path().display();
+                    format!("no app has been started below {root}; daemonctl list shows those there are")
+                }
+            };
+            session.screen.note(&told);
         }
         let form = self.form(session.screen);
         let looks = self.processes || self.resources || form == Form::Blocks;

@@ -207,10 +207,22 @@ fn one_app_on_a_terminal_is_told_of_at_length() {
 }
 
 #[test]
+fn the_wrong_directory_is_named_by_whatever_finds_no_app_there() {
+    let home = Home::new();
+    let nothing = format!("no app below {}: ", home.root().display());
+    for command in [&["status"][..], &["status", "-a"], &["list"], &["events"], &["start-all"], &["config", "check"]] {
+        home.ctl(command).ok().explains(&nothing);
+    }
+    home.app("web").behaves("sleep");
+    home.ctl(["status"]).ok().explains(&format!("no app has been started below {}; ", home.root().display()));
+    home.ctl(["start-all", "-x", "web"]).ok().never_says("no app");
+}
+
+#[test]
 fn what_a_terminal_has_no_room_for_is_named_and_a_pipe_has_all() {
     let home = Home::new();
     let empty = on_terminal(home.command(["status"]), 80, 24);
-    assert!(empty.contains("no app has been started"), "{empty}");
+    assert!(empty.contains("no app below "), "{empty}");
     home.ctl(["list"]).ok().says("# NAME").explains("no app below ");
     for number in 0..30 {
         home.app(&format!("application-{number:02}")).behaves("sleep");

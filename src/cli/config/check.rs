@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::findings::{Finding, Inspection, Severity};
 use super::{Verb, global_file};
 use crate::cli::error::{self, CliError};
+use crate::cli::known::no_app_at_all;
 use crate::cli::options::{environment, plain};
 use crate::cli::session::Session;
 use crate::cli::text::count;
@@ -45,6 +46,9 @@ Examples:
         let ask = plain(&session.globals)?;
         let (file, by_name) = global_file(session)?;
         let apps = if self.apps.is_empty() { session.all_apps()? } else { session.apps(&self.apps)? };
+        if apps.is_empty() {
+            no_app_at_all(session)?.iter().for_each(|told| session.screen.note(told));
+        }
         let environment = environment();
         let root = session.root()?;
         let mut inspection = Inspection { root, ask: &ask, environment: &environment, found: Vec::new() };

@@ -245,7 +245,7 @@ pub enum Outcome {
     },
     /// It has stopped.
     Stopped {
-        /// How, in words: `exited 0 after 40ms`, `killed by SIGKILL after 30s`.
+        /// How, in words: `exited 0 after 40ms`, `killed by SIGKILL after 30s`, `it was waiting to be started again`.
         how: String,
     },
     /// A stop was begun and not waited for.

@@ -254,11 +254,12 @@ impl Server {
     }
 
     async fn stop(&self, app: AppName, stop: &protocol::Stop, by: &Requester) -> Outcome {
+        let before = self.cells(std::slice::from_ref(&app)).await.pop();
         self.note_request("stop", &app, by).await;
         let grace = if stop.force { Some(stop.timeout.unwrap_or_default()) } else { stop.timeout };
         let message = StopApp { name: app, grace, signal: stop.signal, wait: stop.wait };
         match self.root.send(message).await {
-            Ok(Stopped::Stopped(cell)) => Outcome::Stopped { how: view::how_it_ended(&cell) },
+            Ok(Stopped::Stopped(cell)) => Outcome::Stopped { how: view::how_it_stopped(before.as_ref(), &cell) },
             Ok(Stopped::Stopping) => Outcome::Stopping,
             Ok(Stopped::NotRunning) => Outcome::NotRunning,
             Err(_) => internal(),

@@ -194,6 +194,15 @@ pub fn how_it_ended(cell: &Cell) -> String {
     }
 }
 
+/// What a stop has ended: the last run, unless the app was between two of them `before` and no other has begun.
+pub fn how_it_stopped(before: Option<&Cell>, after: &Cell) -> String {
+    let waited = |cell: &&Cell| matches!(cell.life.phase, Phase::Backoff { .. }) && cell.launches == after.launches;
+    match before.filter(waited) {
+        Some(_) => "it was waiting to be started again".to_owned(),
+        None => how_it_ended(after),
+    }
+}
+
 /// What is said of an app whose main process the kernel has killed because its limit of memory was reached.
 pub(super) fn out_of_memory(limit: Option<Size>) -> String {
     let limit = limit.map(|limit| format!(" (limit {limit})")).unwrap_or_default();

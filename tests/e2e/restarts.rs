@@ -125,7 +125,7 @@ fn stop_ends_a_wait_for_a_restart() {
         seen => Err(format!("{seen} starts")),
     });
     app.wait_for_state("backoff");
-    home.ctl(["stop", "web"]).ok();
+    home.ctl(["stop", "web"]).ok().says("stopped web (it was waiting to be started again)");
     assert_eq!(app.status().state, "stopped");
     home.wait_until_unsupervised();
 }

@@ -4,7 +4,7 @@ use daemonctl_actors::value::AppName;
 
 use super::super::text;
 use super::short;
-use crate::control::status::{AppStatus, CheckStatus, Health, LastExit, LimitStatus, State};
+use crate::control::status::{AppStatus, Health, LastExit, LimitStatus, State};
 
 /// The line. Nothing where the state says it all.
 pub(in crate::cli) fn note(app: &AppStatus, now: f64) -> Option<String> {
@@ -54,7 +54,7 @@ fn is_new(app: &AppStatus) -> bool {
 
 /// What is to be said of an app that runs.
 fn running(app: &AppStatus, now: f64) -> Vec<String> {
-    let failing = app.check.as_ref().and_then(failing);
+    let failing = failing(app);
     let why = failing.as_ref().map(|(_, said)| format!(": {said}")).unwrap_or_default();
     let mut parts = Vec::new();
     match (app.ready, app.started_at) {
@@ -70,10 +70,13 @@ fn running(app: &AppStatus, now: f64) -> Vec<String> {
 }
 
 /// How often the check has failed, of how many times it may, and what it said. Nothing where the last one succeeded.
-fn failing(check: &CheckStatus) -> Option<(String, String)> {
-    let last = check.last.as_ref().filter(|last| !last.success && check.monitored)?;
+/// Until it has failed that often, the app is not called unhealthy.
+fn failing(app: &AppStatus) -> Option<(String, String)> {
+    let check = app.check.as_ref().filter(|check| check.monitored)?;
+    let last = check.last.as_ref().filter(|last| !last.success)?;
     let said = last.output.lines().next().unwrap_or("the check failed").to_owned();
-    Some((format!("unhealthy {}/{}", check.failures, check.failure_threshold), said))
+    let word = if app.health == Health::Unhealthy { "unhealthy" } else { "check failed" };
+    Some((format!("{word} {}/{}", check.failures, check.failure_threshold), said))
 }
 
 /// How the last run ended: `exit 3 after 2s`, `out of memory (limit 64M)`, `unhealthy: connection refused`.
@@ -158,7 +161,7 @@ pub(in crate::cli) fn health(app: &AppStatus) -> Option<Health> {
 mod tests {
     use super::super::samples::{self, NOW, app};
     use super::*;
-    use crate::control::status::LastCheck;
+    use crate::control::status::{CheckStatus, LastCheck};
 
     #[test]
     fn every_state_says_why_and_what_next() {
@@ -174,7 +177,9 @@ mod tests {
         let last = LastCheck { success: false, output: "\u{1b}[2Jno\nyes".into(), took: 0.1, at: Some(NOW) };
         let check = CheckStatus { last: Some(last), failures: 1, ..samples::check() };
         let web = AppStatus { check: Some(check), ready: true, ..app("web", State::Running) };
-        assert_eq!(note(&web, NOW).unwrap(), "unhealthy 1/3: \\x1b[2Jno");
+        assert_eq!(note(&web, NOW).unwrap(), "check failed 1/3: \\x1b[2Jno");
+        let ill = AppStatus { health: Health::Unhealthy, ..web };
+        assert_eq!(note(&ill, NOW).unwrap(), "unhealthy 1/3: \\x1b[2Jno");
     }
 
     #[test]

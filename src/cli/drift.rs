@@ -1,7 +1,8 @@
 //! What has become of the files of an app since it was started, and whether it could be started as they are now.
 //!
 //! The command finds this out and not the supervisor, which should not wait for anybody's disk. For an app that runs it
-//! is a look at the metadata of a few files. The configuration of an app at rest is read and checked as a start would.
+//! is a look at the metadata of a few files. The configuration of an app at rest, and one that has changed while the app
+//! runs, is read and checked as a start would.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -40,12 +41,14 @@ fn moved(app: &AppStatus) -> Option<String> {
     Some(now).filter(|now| now != then)
 }
 
-/// Notes what keeps an app at rest from being started.
-pub(super) fn at_rest(app: &mut AppStatus, root: &Root, ask: &Ask, environment: &BTreeMap<String, String>) {
-    if app.is_active() {
-        return;
-    }
-    app.mistakes = match App::inspect(root, &app.name) {
+/// Whether an app may not start the next time: it is at rest, or its configuration is not any more what it runs with.
+pub(super) fn is_in_doubt(app: &AppStatus) -> bool {
+    !app.is_active() || app.changed.iter().any(|file| file.ends_with(".toml"))
+}
+
+/// What keeps an app from being started.
+pub(super) fn mistakes(app: &AppStatus, root: &Root, ask: &Ask, environment: &BTreeMap<String, String>) -> Vec<String> {
+    match App::inspect(root, &app.name) {
         Ok(found) => {
             let app_config = found.config();
             let sources = Sources { root: root.path(), app: &app.name, app_config, ask, environment };
@@ -53,7 +56,7 @@ pub(super) fn at_rest(app: &mut AppStatus, root: &Root, ask: &Ask, environment: 
             problems.iter().map(ToString::to_string).collect()
         }
         Err(error) => vec![unusable(&error)],
-    };
+    }
 }
 
 /// Why a directory cannot be started.

@@ -7,6 +7,7 @@ use super::session::{Session, never_started};
 use super::{drift, options};
 use crate::app::{App, AppError};
 use crate::control::status::AppStatus;
+use crate::supervise::instance::Asked;
 
 /// Which apps are in question.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,11 +103,23 @@ fn all(session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
 /// Looks at the files of apps: what has changed since their start, or what keeps them from being started.
 pub(super) fn examine(session: &mut Session, apps: &mut [AppStatus]) -> Result<(), CliError> {
     drift::since_start(apps);
-    if apps.iter().all(AppStatus::is_active) {
+    if !apps.iter().any(drift::is_in_doubt) {
         return Ok(());
     }
-    let (ask, environment) = (options::plain(&session.globals)?, options::environment());
-    let root = session.root()?;
-    apps.iter_mut().for_each(|app| drift::at_rest(app, root, &ask, &environment));
+    let own = own_ask(session)?;
+    apps.iter_mut().filter(|app| drift::is_in_doubt(app)).try_for_each(|app| find_mistakes(session, app, &own))
+}
+
+/// What this command would ask of a start.
+pub(super) fn own_ask(session: &Session) -> Result<Asked, CliError> {
+    Ok(Asked { ask: options::plain(&session.globals)?, environment: options::environment() })
+}
+
+/// Looks for what keeps an app from being started: one at rest as this command would, and one in a supervisor's care as
+/// that one will, which remembers what its start was asked with.
+pub(super) fn find_mistakes(session: &mut Session, app: &mut AppStatus, own: &Asked) -> Result<(), CliError> {
+    let record = if app.is_active() { session.fleet()?.record(&app.name) } else { None };
+    let Asked { ask, environment } = record.as_ref().map_or(own, |record| &record.asked);
+    app.mistakes = drift::mistakes(app, session.root()?, ask, environment);
     Ok(())
 }

@@ -143,7 +143,8 @@ pub struct AppStatus {
     /// Where the `run` link leads now, if not to where the app was started from. Found by whoever asks.
     #[serde(default)]
     pub run_moved_to: Option<String>,
-    /// What keeps it from being started as its configuration is now. Found by whoever asks, for an app at rest.
+    /// What keeps it from being started as its configuration is now. Found by whoever asks, for an app at rest, and for one
+    /// whose configuration has changed since its start.
     #[serde(default)]
     pub mistakes: Vec<String>,
 }

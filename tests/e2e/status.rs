@@ -91,6 +91,19 @@ fn a_changed_configuration_is_noticed_and_one_that_says_the_same_is_not() {
 }
 
 #[test]
+fn a_configuration_that_was_broken_under_a_running_app_is_told() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").conf("process.priority = 1");
+    home.ctl(["start", "--config-override", "process.priority=2", "web"]).ok();
+    app.conf("process.priority = 'high'");
+    home.ctl(["status", "web"]).ok().says("config is broken now, see daemonctl config check web").never_says("changed");
+    assert_eq!(told(&home, "web")["mistakes"].as_array().map(Vec::len), Some(1));
+    home.ctl(["status", "-l", "web"]).ok().says("conf.toml:1:20: process.priority: ");
+    app.conf("process.priority = 3");
+    home.ctl(["status", "web"]).ok().says("config changed since start").never_says("broken");
+}
+
+#[test]
 fn a_run_link_that_has_moved_is_told_with_both_ends() {
     let home = Home::new();
     let app = home.app("web").script("dist/v1/run", "exec sleep 1000").script("dist/v2/run", "exec sleep 1000");

@@ -53,7 +53,8 @@ fn known(seen: &Seen, view: &View) -> Vec<(&'static str, String)> {
         ("ready", is_running.then(|| if app.ready { "yes" } else { "not yet" }.to_owned())),
         ("note", note::note(app, view.now)),
     ];
-    let mistakes = app.mistakes.iter().filter(|_| app.mistakes.len() > 1);
+    // One mistake of an app at rest is in the note.
+    let mistakes = app.mistakes.iter().filter(|_| app.is_active() || app.mistakes.len() > 1);
     told.extend(mistakes.map(|mistake| ("", Some(escape(mistake.as_bytes())))));
     let files = || app.changed.iter().map(|file| ("", Some(file.clone())));
     told.extend(files());

@@ -41,7 +41,8 @@ pub(in crate::cli) fn note(app: &AppStatus, now: f64) -> Option<String> {
     }
     // The mistake that a start has named already is not named again.
     let named = app.note.as_deref().filter(|_| app.state == State::Failed).unwrap_or_default();
-    parts.extend(mistakes(app).filter(|_| !app.mistakes.iter().any(|mistake| named == mistake)));
+    let unnamed = !app.is_active() && !app.mistakes.iter().any(|mistake| named == mistake);
+    parts.extend(mistakes(app).filter(|_| unnamed));
     parts.extend(drift(app));
     let line = parts.join(", ");
     (!line.is_empty()).then(|| on_one_line(&line))
@@ -141,7 +142,11 @@ fn drift(app: &AppStatus) -> Vec<String> {
         format!("run link moved since start ({then} → {now})")
     });
     let is_config = |file: &&String| file.ends_with(".toml");
-    let config = app.changed.iter().any(|file| is_config(&file)).then(|| "config changed since start".to_owned());
+    let config = app.changed.iter().any(|file| is_config(&file)).then(|| match app.mistakes.is_empty() {
+        true => "config changed since start".to_owned(),
+        // Nothing has come of it yet; the next start would be refused.
+        false => format!("config is broken now, {}", see(&app.name)),
+    });
     let others = app.changed.iter().filter(|file| !is_config(file));
     let others = others.map(|file| format!("{} changed since start", short(file)));
     moved.into_iter().chain(config).chain(others).collect()

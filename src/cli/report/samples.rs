@@ -127,6 +127,7 @@ pub(in crate::cli) fn every() -> Vec<AppStatus> {
             ..running("ends")
         },
         AppStatus { changed: files.map(str::to_owned).to_vec(), ..running("drift") },
+        AppStatus { changed: vec![files[0].into()], mistakes: vec![mistake.into()], ..running("torn") },
         AppStatus { run_dir: moved("v1"), run_moved_to: moved("v2"), ..running("moved") },
         AppStatus { note: Some(failure.into()), ..down("wrong", State::Failed, exit(None, "failed")) },
         AppStatus { mistakes: vec![mistake.into()], ..app("typo", State::Stopped) },

@@ -9,12 +9,12 @@ use daemonctl_actors::value::AppName;
 
 use super::super::error::CliError;
 use super::super::globals::Globals;
-use super::super::known::Which;
+use super::super::known::{Which, find_mistakes, own_ask};
 use super::super::report::Seen;
 use super::super::screen::Screen;
 use super::super::session::Session;
 use super::super::status::snapshot;
-use super::super::{drift, options, recent};
+use super::super::{drift, recent};
 use super::model::Part;
 use crate::control::status::{AppStatus, State};
 use crate::observe::confinement::Confinement;
@@ -88,7 +88,7 @@ pub(super) fn looking(
 struct Eye {
     globals: Globals,
     wish: Wish,
-    /// What the files of apps at rest said.
+    /// What the configurations of apps said that may not start the next time.
     believed: HashMap<AppName, Said>,
     /// Processor time that each process of each app had used at the last look.
     used: BTreeMap<AppName, BTreeMap<i32, f64>>,
@@ -96,7 +96,7 @@ struct Eye {
     last: Option<(Look, Snapshot)>,
 }
 
-/// What the files of an app at rest said.
+/// What the configuration of an app said.
 struct Said {
     state: State,
     at: Instant,
@@ -170,17 +170,16 @@ impl Eye {
         Ok(look)
     }
 
-    /// Looks at the files of apps, at those of apps at rest only now and then.
+    /// Looks at the files of apps, reads configurations only now and then.
     fn examine(&mut self, session: &mut Session, apps: &mut [AppStatus]) -> Result<(), CliError> {
         drift::since_start(apps);
-        let (ask, environment) = (options::plain(&session.globals)?, options::environment());
-        let root = session.root()?;
+        let own = own_ask(session)?;
         self.believed.retain(|name, said| said.at.elapsed() < BELIEVED && apps.iter().any(|app| app.name == *name));
-        for app in apps.iter_mut().filter(|app| !app.is_active()) {
+        for app in apps.iter_mut().filter(|app| drift::is_in_doubt(app)) {
             match self.believed.get(&app.name).filter(|said| said.state == app.state) {
                 Some(said) => app.mistakes.clone_from(&said.mistakes),
                 None => {
-                    drift::at_rest(app, root, &ask, &environment);
+                    find_mistakes(session, app, &own)?;
                     let said = Said { state: app.state, at: Instant::now(), mistakes: app.mistakes.clone() };
                     self.believed.insert(app.name.clone(), said);
                 }

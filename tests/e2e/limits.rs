@@ -391,6 +391,7 @@ fn what_nothing_stands_in_for_fails_or_is_gone_without_by_force() {
         let forced = home.finish(without_groups(&home, how, &["start", "--force", "web"])).ok();
         forced.says(what).says("runs without");
         home.ctl(["status", "-l", "web"]).ok().says("not enforced (--force)").says("runs without");
+        home.ctl(["status", "web"]).ok().says("not held to ");
         home.ctl(["stop", "web"]).ok();
         home.wait_until_unsupervised();
     }

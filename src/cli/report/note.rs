@@ -5,6 +5,7 @@ use daemonctl_actors::value::AppName;
 use super::super::text;
 use super::short;
 use crate::control::status::{AppStatus, Health, LastExit, LimitStatus, State};
+use crate::launch::limits::NOT_ENFORCED;
 
 /// The line. Nothing where the state says it all.
 pub(in crate::cli) fn note(app: &AppStatus, now: f64) -> Option<String> {
@@ -44,6 +45,7 @@ pub(in crate::cli) fn note(app: &AppStatus, now: f64) -> Option<String> {
     let unnamed = !app.is_active() && !app.mistakes.iter().any(|mistake| named == mistake);
     parts.extend(mistakes(app).filter(|_| unnamed));
     parts.extend(drift(app));
+    parts.extend(unheld(app));
     let line = parts.join(", ");
     (!line.is_empty()).then(|| on_one_line(&line))
 }
@@ -150,6 +152,13 @@ fn drift(app: &AppStatus) -> Vec<String> {
     let others = app.changed.iter().filter(|file| !is_config(file));
     let others = others.map(|file| format!("{} changed since start", short(file)));
     moved.into_iter().chain(config).chain(others).collect()
+}
+
+/// The limits that an app runs without, as --force has it.
+fn unheld(app: &AppStatus) -> Option<String> {
+    let unheld = app.limits.iter().filter(|limit| app.is_active() && limit.held_by == NOT_ENFORCED);
+    let unheld: Vec<String> = unheld.map(|limit| format!("{} {}", limit.limit, limit.asked)).collect();
+    (!unheld.is_empty()).then(|| format!("not held to {}", unheld.join(", ")))
 }
 
 /// What checks and programs say may have several lines, and may hold what moves a cursor.

@@ -2,6 +2,7 @@
 
 use super::{Recent, Seen, View};
 use crate::control::status::{AppStatus, CheckStatus, Health, LastCheck, LastExit, LimitStatus, SandboxStatus, State};
+use crate::launch::limits::NOT_ENFORCED;
 use crate::observe::confinement::Confinement;
 use crate::observe::processes::{Process, Snapshot, Tree};
 use crate::observe::resources::{Resources, Usage};
@@ -108,6 +109,8 @@ pub(in crate::cli) fn every() -> Vec<AppStatus> {
     let mistake = "/srv/apps/typo/conf.toml:3:1: process.restrat: no such option";
     let dropping = "output is being dropped: cannot write full.log: no space left on device";
     let unhealthy = Some(exit(Some(0), "unhealthy"));
+    let [_, cpu, _] = limits();
+    let unheld = LimitStatus { held_by: NOT_ENFORCED.into(), ..cpu };
     vec![
         AppStatus { health: Health::Healthy, check: Some(check()), ..running("api") },
         crash(),
@@ -142,6 +145,7 @@ pub(in crate::cli) fn every() -> Vec<AppStatus> {
         },
         AppStatus { note: Some(dropping.into()), ..running("full") },
         AppStatus { restarts: 1, last_exit: Some(exit(None, "timeout")), ..running("tired") },
+        AppStatus { limits: vec![unheld], ..running("loose") },
     ]
 }
 

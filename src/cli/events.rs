@@ -41,7 +41,8 @@ impl Verb for Events {
     const NAME: &'static str = "events";
     const ABOUT: &'static str = "Show what has happened to apps, and who asked for it";
     const MORE: &'static str = "\
-Times are UTC. `asked by` tells user and process of a command, as the kernel knows them; what follows
+Times are UTC; daemonctl logs --events -t shows local ones.
+`asked by` tells user and process of a command, as the kernel knows them; what follows
 `claimed by sudo` is what that process said of itself.
 
 Examples:

@@ -14,7 +14,7 @@ use super::Verb;
 use super::chosen::{Chosen, Part, Past, reading, show};
 use super::error::CliError;
 use super::live::Follow;
-use super::page::{Form, Origin, Page};
+use super::page::{Form, Origin, Page, Shown};
 use super::session::Session;
 use super::viewer::{files, mark};
 use crate::config::values::Level;
@@ -239,7 +239,12 @@ impl Logs {
                 };
                 let sign = (streams.len() > 1).then_some(*sign);
                 let mark = mark((names.len() > 1).then_some((name, width)), sign, session.screen.color);
-                let origin = Origin { app: name.to_string(), stream, mark, brief: marks };
+                let shown = match (marks, self.timestamps && *stream == "events") {
+                    (true, _) => Shown::Happening,
+                    (false, true) => Shown::Untimed,
+                    (false, false) => Shown::Whole,
+                };
+                let origin = Origin { app: name.to_string(), stream, mark, shown };
                 let mut one = Chosen::open(path, stamps.clone(), origin, filter)?;
                 one.counts = !marks;
                 one.wants.level = self.json;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::event;
 
 use crate::config::values::Level;
-use crate::logs::moment;
 use crate::logs::read::{escape, is_obeyed};
+use crate::logs::{events, moment};
 
 /// What is known of a line.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,19 @@ pub(super) struct Origin {
     pub(super) stream: &'static str,
     /// What is before each of its lines.
     pub(super) mark: String,
-    /// Of an event, only what happened is shown, not its time and level.
-    pub(super) brief: bool,
+    /// How much of each of its lines is shown to people.
+    pub(super) shown: Shown,
+}
+
+/// How much of a line is shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All of it.
+    Whole,
+    /// Of an event, all but its time: another one, in the reader's zone, stands before it.
+    Untimed,
+    /// Of an event, only what happened, not its time and level.
+    Happening,
 }
 
 /// How lines are shown.
@@ -93,8 +104,11 @@ impl<W: Write> Page<W> {
                 writeln!(self.out, "{}", tame(serde_json::to_string(&event::object(app, line.text))?))
             }
             Form::Text { times, escape: escaped } => {
-                let brief = self.origins[line.origin].brief && line.begins;
-                let text = if brief { happened(line.text) } else { line.text };
+                let text = match self.origins[line.origin].shown {
+                    Shown::Untimed if line.begins => untimed(line.text),
+                    Shown::Happening if line.begins => happened(line.text),
+                    Shown::Whole | Shown::Untimed | Shown::Happening => line.text,
+                };
                 // Another's line does not go on with this one's.
                 if self.open.is_some_and(|open| open != line.origin || line.begins) {
                     self.out.write_all(b"\n")?;
@@ -148,6 +162,13 @@ fn tame(json: String) -> String {
     tamed
 }
 
+/// An event without its time; what is no event, whole.
+fn untimed(line: &[u8]) -> &[u8] {
+    let is_event = std::str::from_utf8(line).ok().and_then(events::parse).is_some();
+    let word = line.iter().position(|byte| *byte == b' ').filter(|_| is_event);
+    word.map_or(line, |word| &line[word + 1..])
+}
+
 /// An event without its time and level.
 pub(super) fn happened(event: &[u8]) -> &[u8] {
     let mut rest = event;
@@ -189,9 +210,17 @@ fn reversible(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn of_an_event_its_own_time_can_be_left_out_and_of_anything_else_nothing() {
+        let text = |line: &str| String::from_utf8(untimed(line.as_bytes()).to_vec()).unwrap();
+        assert_eq!(text("2026-01-31T12:00:00.000Z warn  exited 1 after 3s\n"), "warn  exited 1 after 3s\n");
+        assert_eq!(text("2026-01-31T12:00:00.000Z error   at db:5432\n"), "error   at db:5432\n");
+        assert_eq!(text("not an event\n"), "not an event\n");
+    }
+
     fn shown(form: Form, lines: &[(usize, &[u8], bool)]) -> String {
         let origin =
-            |app: &str, stream, mark: &str| Origin { app: app.into(), stream, mark: mark.into(), brief: false };
+            |app: &str, stream, mark: &str| Origin { app: app.into(), stream, mark: mark.into(), shown: Shown::Whole };
         let origins = vec![origin("web", "stdout", "web out | "), origin("db", "stderr", "db  err | ")];
         let mut out = Vec::new();
         let mut page = Page::new(form, origins, &mut out);

@@ -91,10 +91,10 @@ fn two_apps(home: &Home) {
     web.file(
         "logs/web.run",
         [
-            event(500, "INFO  started, pid 12"),
-            event(3000, "WARN  exited 1 after 2.5s"),
-            event(3100, "INFO  restart 1 in 1s"),
-            event(4100, "INFO  started, pid 13"),
+            event(500, "info  started, pid 12"),
+            event(3000, "warn  exited 1 after 2.5s"),
+            event(3100, "info  restart 1 in 1s"),
+            event(4100, "info  started, pid 13"),
         ]
         .concat(),
     );
@@ -119,6 +119,7 @@ fn outputs_and_events_are_one_story_in_the_order_of_time() {
         "web db",
         "-t --stdout db",
         "--all web",
+        "--all -t web",
         "--events web",
         "--level warn web db",
         "--level error web",

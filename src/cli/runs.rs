@@ -26,6 +26,8 @@ pub(super) struct Run {
     pub(super) end: Result<End, String>,
     /// Who asked for its end, in words.
     pub(super) asked: Option<String>,
+    /// That it did not end in time when it was to be stopped, and was killed: on which signal, in words.
+    pub(super) overdue: Option<String>,
     /// What its health checks said last when they failed.
     pub(super) check: Option<String>,
 }
@@ -48,7 +50,7 @@ pub(super) fn events(lines: &[String]) -> Vec<Event> {
 pub(super) fn runs(events: &[Event]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let (mut from, mut asked, mut check) = (None, None, None);
-    let (mut begin, mut sent) = (None, None);
+    let (mut begin, mut sent, mut stopping, mut overdue) = (None, None, None, None);
     for (index, Event { at, happening }) in events.iter().enumerate() {
         let end = match happening {
             Happening::Started { .. } => {
@@ -57,6 +59,15 @@ pub(super) fn runs(events: &[Event]) -> Vec<Run> {
                     last.output.1 = begin;
                 }
                 (from, asked, check, sent) = (Some(*at), None, None, None);
+                (stopping, overdue) = (None, None);
+                continue;
+            }
+            Happening::Stopping(signal) => {
+                stopping = Some(format!(" on {signal}"));
+                continue;
+            }
+            Happening::Killed => {
+                overdue = Some(format!("did not end in time{}", stopping.clone().unwrap_or_default()));
                 continue;
             }
             Happening::Signalled(signal) => {
@@ -91,7 +102,8 @@ pub(super) fn runs(events: &[Event]) -> Vec<Run> {
             _ => continue,
         };
         let output = (begin.take(), None);
-        runs.push(Run { from: from.take(), to: *at, output, end, asked: asked.take(), check: check.take() });
+        let (asked, overdue, check) = (asked.take(), overdue.take(), check.take());
+        runs.push(Run { from: from.take(), to: *at, output, end, asked, overdue, check });
     }
     runs
 }
@@ -115,17 +127,22 @@ impl Run {
         }
     }
 
+    /// How it ended. That a stop was asked for is said by others where it had to be enforced.
     pub(super) fn how(&self) -> String {
-        match &self.end {
-            Ok(end) => end.to_string(),
-            Err(why) => format!("not started: {why}"),
+        match (&self.end, &self.overdue) {
+            (Ok(end @ End { because: Some(Because::Asked), .. }), Some(overdue)) => {
+                format!("{}, as it {overdue}", End { because: None, ..end.clone() })
+            }
+            (Ok(end), Some(overdue)) => format!("{end} (it {overdue})"),
+            (Ok(end), None) => end.to_string(),
+            (Err(why), _) => format!("not started: {why}"),
         }
     }
 
     /// What it has in common with a run that ended in the same way.
-    pub(super) fn kind(&self) -> Result<(ExitStatus, Option<Because>, bool), &str> {
+    pub(super) fn kind(&self) -> Result<(ExitStatus, Option<Because>, bool, bool), &str> {
         match &self.end {
-            Ok(end) => Ok((end.status, end.because, end.memory.is_some())),
+            Ok(end) => Ok((end.status, end.because, end.memory.is_some(), self.overdue.is_some())),
             Err(why) => Err(why),
         }
     }

@@ -109,6 +109,16 @@ fn who_stopped_and_who_killed_it_is_told() {
 }
 
 #[test]
+fn a_stop_that_had_to_kill_is_not_hidden() {
+    let home = Home::new();
+    let app = home.app("web").behaves("ignore-term");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("ready");
+    home.ctl(["stop", "--timeout", "100ms", "web"]).ok();
+    why(&home).says(", as it did not end in time on SIGTERM");
+}
+
+#[test]
 fn what_has_changed_since_it_ran_well_is_told_without_secrets() {
     let home = Home::new();
     let app = home.app("web").behaves("sleep");

@@ -12,6 +12,7 @@ use jiff::Zoned;
 use super::Verb;
 use super::account::{Changes, Facts, Said, account};
 use super::error::CliError;
+use super::known::own_ask;
 use super::runs::{self, Run};
 use super::session::{Session, never_started};
 use super::viewer::files;
@@ -80,12 +81,10 @@ Examples:
             Some(run) => said(&files, run).map_err(reading)?,
             None => Vec::new(),
         };
-        let changes = match &record {
-            Some(record) => changes(session, &name, &status, record, &files)?,
-            None => None,
-        };
-        let max_attempts = record.as_ref().map(|record| record.cell.policy.restart.max_attempts);
-        let facts = Facts { status: &status, events: &events, lines, changes, max_attempts, known: was_known };
+        let changes = changes(session, &name, &status, record.as_ref(), &files)?;
+        let restart = record.as_ref().map(|record| record.cell.policy.restart.clone());
+        let failure = record.and_then(|record| record.cell.failure);
+        let facts = Facts { status: &status, events: &events, lines, changes, restart, failure, known: was_known };
         let account = account(facts);
         let text = match self.json {
             true => serde_json::to_string_pretty(&account).map_err(|error| CliError::Output(error.into()))?,
@@ -155,10 +154,11 @@ fn changes(
     session: &mut Session,
     name: &AppName,
     status: &AppStatus,
-    record: &Record,
+    record: Option<&Record>,
     files: &Files,
 ) -> Result<Option<Changes>, CliError> {
-    let last = record.instance.as_ref().map(|instance| instance.snapshot.clone());
+    let last = record.and_then(|record| Some(record.instance.as_ref()?.snapshot.clone()));
+    let asked = record.map_or_else(|| own_ask(session), |record| Ok(record.asked.clone()))?;
     let good = Snapshot::read(&snapshot::path(&files.events, name));
     let (since, reference) = match (status.state, good) {
         (State::Running | State::Starting, _) => ("present", last),
@@ -167,11 +167,11 @@ fn changes(
         (_, None) => ("never", None),
     };
     let salt = reference.as_ref().map(Snapshot::salt).unwrap_or_default();
-    let (items, refused) = match session.fleet()?.configuration(name, &record.asked, salt) {
+    let (items, refused) = match session.fleet()?.configuration(name, &asked, salt) {
         Ok(now) => (reference.as_ref().map(|before| before.changes(&now)).unwrap_or_default(), None),
         Err(failure) => (Vec::new(), Some(failure.message)),
     };
-    if since != "good" && items.is_empty() && refused.is_none() {
+    if (since != "good" || record.is_none()) && items.is_empty() && refused.is_none() {
         return Ok(None);
     }
     let time = |at: f64| (at > 0.0).then(|| universal((at * 1e6) as u64));

@@ -115,7 +115,49 @@ fn a_stop_that_had_to_kill_is_not_hidden() {
     home.ctl(["start", "web"]).ok();
     app.wait_for_output("ready");
     home.ctl(["stop", "--timeout", "100ms", "web"]).ok();
-    why(&home).says(", as it did not end in time on SIGTERM");
+    why(&home).says(", as it did not end in time on SIGTERM").says("hint: process.stop_timeout");
+}
+
+#[test]
+fn a_check_that_fails_is_told_while_the_app_runs() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").script("check", "echo db gone; exit 1");
+    app.conf("[monitoring]\nenabled = true\ncheck_interval = '50ms'\nfailure_threshold = 10000\nstartup_delay = 0");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for("a check failed", |status| status.note.as_ref().is_some_and(|note| note.contains("db gone")));
+    why(&home).says("its health check fails: exited 1: db gone").says(" more failures of its health check");
+}
+
+#[test]
+fn what_would_be_refused_is_not_promised() {
+    let home = Home::new();
+    let app = home.app("web").run_script("exit 1").conf("[proces]");
+    let refused = "a start would be refused as things are now";
+    why(&home).says("web was never started").says("unknown section [proces]").says(refused);
+    app.conf("[process]\nrestart = 'always'\nrestart_delay = '1h'\nrestart_delay_max = '1h'");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_state("backoff");
+    app.conf("[proces]");
+    why(&home).says("(restart 1 of 3), which will be refused as things are now");
+    home.ctl(["stop", "web"]).ok();
+    std::fs::remove_dir_all(app.path("")).unwrap();
+    why(&home).says("a start would be refused now: no app \"web\"").says(refused).never_says("starts it");
+}
+
+#[test]
+fn what_start_said_to_do_is_said_again() {
+    let home = Home::new();
+    let app = home.app("web").run_script("exit 3");
+    home.ctl(["start", "web"]);
+    app.wait_for_state("exited");
+    why(&home).says("hint: process.restart is \"no\": with daemonctl config set web process.restart=on-failure");
+    std::fs::write(app.path("run"), "#!/bin/sh\r\nexit 0\r\n").unwrap();
+    let refused = home.ctl(["start", "web"]).exits(1);
+    let hint = refused.stderr.lines().find(|line| line.contains("hint: ")).unwrap_or_else(|| panic!("{refused}"));
+    why(&home).says(hint.trim());
+    app.run_script("exit 0").conf("process.colour = 'red'");
+    home.ctl(["start", "web"]).exits(2).explains("hint: the keys of [process] are ");
+    why(&home).says("unknown key \"colour\"").says("daemonctl config check web").never_says("the keys of");
 }
 
 #[test]

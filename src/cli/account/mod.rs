@@ -1,7 +1,15 @@
 //! Why an app is as it is, put together from what is recorded: pure, from events, status and configuration to an account,
 //! and from an account to words.
+//!
+//! - [`advice`]: what to look at first, and what to do.
+//! - [`words`]: the account for people; serialized, it is the one for programs.
 
-use daemonctl_actors::value::{ExitStatus, Signal};
+mod advice;
+mod words;
+
+use daemonctl_actors::cell::StartFailure;
+use daemonctl_actors::restarts::RestartPolicy;
+use daemonctl_actors::value::ExitStatus;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -9,10 +17,10 @@ use super::report::moment;
 use super::runs::{Event, Run, runs};
 use super::text;
 use crate::control::status::{AppStatus, State};
-use crate::logs::happening::{Because, End, Happening};
+use crate::logs::happening::{End, Happening};
 use crate::logs::moment::universal;
-use crate::logs::read::escape;
 use crate::supervise::snapshot::Change;
+use advice::hints;
 
 /// How many runs are told.
 const RUNS: usize = 5;
@@ -99,8 +107,10 @@ pub(super) struct Facts<'a> {
     pub(super) events: &'a [Event],
     pub(super) lines: Vec<Said>,
     pub(super) changes: Option<Changes>,
-    /// At most so many restarts in a row; 0 is unlimited.
-    pub(super) max_attempts: Option<u32>,
+    /// When it is started again; nothing if it was never started.
+    pub(super) restart: Option<RestartPolicy>,
+    /// Why the last launch did not come to an exec, and what to do about it, if it did not.
+    pub(super) failure: Option<StartFailure>,
     /// Whether it was ever started, as far as is known.
     pub(super) known: bool,
 }
@@ -116,13 +126,13 @@ pub(super) fn account(facts: Facts<'_>) -> Account {
     });
     let mut requests: Vec<_> = requests.collect();
     requests.drain(..requests.len().saturating_sub(RUNS));
-    let last_failed = runs.last().filter(|run| run.failed());
+    let hints = hints(&facts, runs.last());
     Account {
         schema_version: 1,
         app: facts.status.name.to_string(),
         state: facts.status.state,
         summary: summary(&facts, runs.last()),
-        hints: last_failed.map(|run| hints(run, &facts.lines)).unwrap_or_default(),
+        hints,
         next: next(&facts),
         runs: runs[runs.len().saturating_sub(20)..].iter().map(RunObject::of).collect(),
         lines: facts.lines,
@@ -144,15 +154,21 @@ fn summary(facts: &Facts<'_>, last: Option<&Run>) -> String {
             let since =
                 facts.status.started_at.map(|at| format!(" since {}", moment(at, &TimeZone::UTC))).unwrap_or_default();
             let ready = if facts.status.ready { "" } else { ", not ready" };
-            with(format!("{name} is running{since}{ready}"), note.clone())
+            let failing = failing(facts.status).map(|(_, said)| format!("its health check fails: {said}"));
+            let more = note.clone().into_iter().chain(failing).reduce(|note, more| format!("{note}; {more}"));
+            with(format!("{name} is running{since}{ready}"), more)
         }
         State::Starting | State::Stopping => with(format!("{name} is {}", state.as_str()), note.clone()),
         State::Backoff => with(format!("{name} has ended and waits to be started again"), note.clone().or(ended)),
         State::Stopped => {
-            let since = last.map(|run| format!(" since {}", seconds(run.to))).unwrap_or_default();
+            let since = last.map(|run| format!(" since {}", words::seconds(run.to))).unwrap_or_default();
             with(format!("{name} is stopped{since}"), note.clone().or(asked))
         }
-        State::Exited => with(format!("{name} has ended by itself"), ended.or(note.clone())),
+        State::Exited => match last.and_then(|run| run.end.as_ref().ok()) {
+            Some(End { status: ExitStatus::Signal { .. }, .. }) => format!("{name} was {}", ended.unwrap_or_default()),
+            Some(End { because: Some(_), .. }) => with(format!("{name} has ended"), ended),
+            Some(_) | None => with(format!("{name} has ended by itself"), ended.or(note.clone())),
+        },
         State::Failed if facts.status.gave_up => {
             let given_up = Happening::GaveUp { attempts: facts.status.attempts };
             with(format!("{name} has failed: {given_up}"), ended.or(note.clone()))
@@ -161,174 +177,54 @@ fn summary(facts: &Facts<'_>, last: Option<&Run>) -> String {
     }
 }
 
+/// How many more failures of its health check make an app that runs unhealthy, and what the check said. Nothing where the
+/// last one succeeded, or nothing comes of it.
+fn failing(status: &AppStatus) -> Option<(u32, &str)> {
+    let check = status.check.as_ref().filter(|check| check.monitored && status.state == State::Running)?;
+    let last = check.last.as_ref().filter(|last| !last.success)?;
+    Some((check.failure_threshold.saturating_sub(check.failures), last.output.trim_end()))
+}
+
 fn next(facts: &Facts<'_>) -> Next {
     let AppStatus { name, state, attempts, retry_in, .. } = facts.status;
+    let refused = facts.changes.as_ref().is_some_and(|changes| changes.refused.is_some());
+    let refusal = if refused { ", which will be refused as things are now" } else { "" };
     let plain = |text: String| Next { text, in_seconds: None };
     match state {
         State::Backoff => {
-            let of = facts.max_attempts.filter(|max| *max > 0).map(|max| format!(" of {max}")).unwrap_or_default();
+            let max = facts.restart.as_ref().map(|policy| policy.max_attempts).filter(|max| *max > 0);
+            let of = max.map(|max| format!(" of {max}")).unwrap_or_default();
             let time = retry_in.map(|time| format!(" in {}", text::seconds(time))).unwrap_or_default();
-            Next { text: format!("it is started again{time} (restart {attempts}{of})"), in_seconds: *retry_in }
+            Next { text: format!("it is started again{time} (restart {attempts}{of}){refusal}"), in_seconds: *retry_in }
         }
-        State::Running => plain("it goes on".to_owned()),
+        State::Running => {
+            let goes_on = failing(facts.status).map_or("it goes on".to_owned(), |(left, _)| {
+                let failures = text::count(left.max(1) as usize, "more failure");
+                let counted = facts.status.check.as_ref().is_some_and(|check| check.failures > 0);
+                let from = if counted { "" } else { ", once its time for starting is over" };
+                format!("it is restarted after {failures} of its health check{from}")
+            });
+            plain(if refused { format!("{goes_on}; a restart would be refused as things are now") } else { goes_on })
+        }
         State::Starting => plain("it is being started".to_owned()),
         State::Stopping => plain("it is being stopped".to_owned()),
+        State::Stopped | State::Exited | State::Failed if refused => {
+            plain("nothing by itself; a start would be refused as things are now".to_owned())
+        }
         State::Stopped | State::Exited | State::Failed => {
             plain(format!("nothing by itself; daemonctl start {name} starts it"))
         }
     }
 }
 
-/// What to look at first, by how a run ended and what it said.
-fn hints(run: &Run, lines: &[Said]) -> Vec<String> {
-    let mut hints = Vec::new();
-    if let Ok(end) = &run.end {
-        hints.extend(hint_of_end(end, run.asked.is_some()).map(str::to_owned));
-    }
-    let said: Vec<String> = lines.iter().map(|line| line.text.to_lowercase()).collect();
-    let known = [
-        (&["address already in use", "eaddrinuse"][..], "another process has its port: ss -ltnp shows which"),
-        (
-            &["permission denied", "eacces"],
-            "it may not use a file: daemonctl status -l shows the directory it was started from",
-        ),
-        (&["no space left on device", "enospc"], "a disk is full: df shows which"),
-        (&["too many open files", "emfile"], "it has reached its limit of open files: limits.file_limit raises it"),
-    ];
-    for (words, hint) in known {
-        if said.iter().any(|line| words.iter().any(|word| line.contains(word))) {
-            hints.push(hint.to_owned());
-        }
-    }
-    hints
-}
-
-fn hint_of_end(end: &End, asked: bool) -> Option<&'static str> {
-    if end.memory.is_some() {
-        return Some("it needs less memory, or a greater limits.memory_limit");
-    }
-    match end.because {
-        Some(Because::Unhealthy) => {
-            return Some("what its health check said is above");
-        }
-        Some(Because::Timeout) => return Some("limits.timeout is the longest that it may run"),
-        Some(Because::Asked) | None => {}
-    }
-    match end.status {
-        ExitStatus::Code(127) => {
-            Some("a shell ends with 127 when a command is not found: see the run script, and PATH")
-        }
-        ExitStatus::Code(126) => Some("a shell ends with 126 when a command cannot be executed: see its mode"),
-        ExitStatus::Signal { signal: Signal::KILL, .. } if !asked => {
-            Some("SIGKILL came from outside of daemonctl: the kernel for want of memory (dmesg tells), or somebody")
-        }
-        ExitStatus::Signal { signal, .. } if matches!(signal.number(), 4 | 6 | 7 | 8 | 11) => {
-            Some("it crashed: limits.core_limit = \"unlimited\" lets it leave a core dump")
-        }
-        ExitStatus::Signal { signal, .. } if signal.number() == 31 => Some("a system call filter refused what it did"),
-        _ => None,
-    }
-}
-
-/// A moment for people.
-fn seconds(at: u64) -> String {
-    moment(at as f64 / 1e6, &TimeZone::UTC)
-}
-
-impl Account {
-    /// The account in words; `runs` are those it was made of.
-    pub(super) fn words(&self, runs: &[Run]) -> String {
-        let mut page = format!("{}\n", escape(self.summary.as_bytes()));
-        self.add_runs(runs, &mut page);
-        if !self.lines.is_empty() {
-            page.push_str("\nThe last lines of its last run\n");
-            for line in &self.lines {
-                page.push_str(&format!("  {} | {}\n", line.stream, escape(line.text.as_bytes())));
-            }
-        }
-        if let Some(changes) = &self.changes {
-            page.push_str(&changes.words());
-        }
-        if !self.requests.is_empty() {
-            page.push_str("\nWho asked for what\n");
-            let line = |(at, text): &(String, String)| format!("  {}  {}\n", short(at), escape(text.as_bytes()));
-            self.requests.iter().map(line).for_each(|line| page.push_str(&line));
-        }
-        page.push_str(&format!("\nWhat happens next\n  {}\n", self.next.text));
-        self.hints.iter().for_each(|hint| page.push_str(&format!("  hint: {hint}\n")));
-        page
-    }
-
-    /// The last runs; those that ended alike, one after the other, are told once.
-    fn add_runs(&self, runs: &[Run], page: &mut String) {
-        let alike: Vec<&[Run]> = runs.chunk_by(|a, b| a.kind() == b.kind()).collect();
-        if runs.is_empty() {
-            return;
-        }
-        page.push_str("\nHow its last runs ended\n");
-        for group in &alike[alike.len().saturating_sub(RUNS)..] {
-            let Some(last) = group.last() else { continue };
-            let times = match group.len() {
-                1 => String::new(),
-                many => format!(" ({many} times in a row, first at {})", seconds(group[0].to)),
-            };
-            page.push_str(&format!(
-                "  {}  {}{times}\n",
-                seconds(last.to),
-                escape(last.how().replace('\n', "\n    ").as_bytes())
-            ));
-            for more in last.check.iter().chain(&last.asked).filter(|_| last.failed()) {
-                page.push_str(&format!("    {}\n", escape(more.replace('\n', "\n    ").as_bytes())));
-            }
-        }
-    }
-}
-
-/// A moment as [`universal`] writes it, shorter.
-fn short(at: &str) -> String {
-    at.split('.').next().unwrap_or(at).replacen('T', " ", 1) + " UTC"
-}
-
-impl Changes {
-    fn words(&self) -> String {
-        let span = match (&self.from, &self.to) {
-            (Some(from), Some(to)) => format!(" ({} to {})", short(from), short(to)),
-            (Some(from), None) => format!(" ({})", short(from)),
-            (None, _) => String::new(),
-        };
-        let since = match self.since {
-            "good" => format!("Changed since it last ran well{span}"),
-            "never" => "Its configuration as it is now".to_owned(),
-            "present" => format!("Changed since it was started{span}; a restart makes it count"),
-            _ => format!("Changed since its last run{span}; none is known to have gone well"),
-        };
-        let mut text = format!("\n{since}\n");
-        if let Some(refused) = &self.refused {
-            text.push_str(&format!(
-                "  a start would be refused now: {}\n",
-                escape(refused.replace('\n', "\n    ").as_bytes())
-            ));
-        } else if self.items.is_empty() {
-            text.push_str("  nothing\n");
-        }
-        for Change { what, before, now } in &self.items {
-            let change = match (before.as_deref(), now.as_deref()) {
-                (Some("there"), Some(now)) => now.to_owned(),
-                (None, Some("new")) => "new".to_owned(),
-                (Some("there"), None) => "removed".to_owned(),
-                (before, now) => format!("{} → {}", before.unwrap_or("(not set)"), now.unwrap_or("(not set)")),
-            };
-            text.push_str(&format!("  {}: {}\n", escape(what.as_bytes()), escape(change.as_bytes())));
-        }
-        self.written.iter().for_each(|(file, at)| text.push_str(&format!("  {file} was written {}\n", short(at))));
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use daemonctl_actors::cell::{Policy, Trouble};
+
+    use super::super::report::samples;
     use super::super::runs::events;
     use super::*;
+    use crate::control::status::CheckStatus;
 
     fn told(state: State, note: Option<&str>, log: &str, lines: &[&str], changes: Option<Changes>) -> String {
         let log: Vec<String> = log.lines().map(str::to_owned).collect();
@@ -337,9 +233,86 @@ mod tests {
         (status.state, status.note) = (state, note.map(str::to_owned));
         (status.attempts, status.retry_in) = (2, (state == State::Backoff).then_some(4.0));
         let lines = lines.iter().map(|text| Said { stream: "err", time: None, text: (*text).to_owned() }).collect();
-        let facts =
-            Facts { status: &status, events: &events, lines, changes, max_attempts: Some(3), known: !log.is_empty() };
-        account(facts).words(&runs(&events))
+        explained(&status, &events, lines, changes, None)
+    }
+
+    fn explained(
+        status: &AppStatus,
+        events: &[Event],
+        lines: Vec<Said>,
+        changes: Option<Changes>,
+        failure: Option<StartFailure>,
+    ) -> String {
+        let restart = Some(Policy::default().restart);
+        let facts = Facts { status, events, lines, changes, restart, failure, known: !events.is_empty() };
+        account(facts).words(&runs(events))
+    }
+
+    fn recorded(log: &str) -> Vec<Event> {
+        events(&log.lines().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_check_that_fails_is_told_while_the_app_runs_with_what_comes_of_it() {
+        let mut web = samples::blocks().remove(0).status;
+        web.note = None;
+        let check = web.check.clone().unwrap();
+        let started = recorded("2026-01-31T12:00:00.000Z info  started, pid 8");
+        let failing = explained(&web, &started, Vec::new(), None, None);
+        web.ready = false;
+        web.check = Some(CheckStatus { failures: 0, ..check.clone() });
+        let starting = explained(&web, &started, Vec::new(), None, None);
+        web.ready = true;
+        web.check = Some(CheckStatus { last: None, failures: 0, ..check });
+        let well = explained(&web, &started, Vec::new(), None, None);
+        insta::assert_snapshot!([failing, starting, well].join("\n----\n"));
+    }
+
+    #[test]
+    fn what_would_be_refused_is_not_promised() {
+        let broken = || Changes {
+            since: "last",
+            from: None,
+            to: None,
+            items: Vec::new(),
+            written: Vec::new(),
+            refused: Some("/apps/web/conf.toml:1:1: unknown section [proces]; did you mean [process]?".into()),
+        };
+        let crash = "\
+2026-11-23T12:00:00.000Z info  started, pid 8
+2026-11-23T12:00:03.000Z warn  exited 1 after 3s";
+        let pages = [State::Running, State::Backoff, State::Stopped].map(|state| {
+            let page = told(state, None, crash, &[], Some(broken()));
+            page[page.find("What happens next").unwrap()..].to_owned()
+        });
+        insta::assert_snapshot!(pages.join("----\n"));
+    }
+
+    #[test]
+    fn a_stop_that_had_to_kill_is_not_hidden_and_a_launch_that_failed_keeps_its_hint() {
+        let ignores = "\
+2026-11-23T12:00:00.000Z info  started, pid 8
+2026-11-23T12:00:02.000Z info  stop asked by root (uid 0, pid 9)
+2026-11-23T12:00:02.000Z info  stopping with SIGTERM
+2026-11-23T12:00:03.000Z warn  did not end in time, killed
+2026-11-23T12:00:03.000Z info  killed by SIGKILL after 3s, as asked";
+        let unstarted =
+            "2026-11-23T12:00:00.000Z error not started: cannot run /apps/web/run: its interpreter is missing";
+        let failure = StartFailure {
+            trouble: Trouble::Lasting,
+            message: "cannot run /apps/web/run: its interpreter is missing".into(),
+            hint: Some("the first line is #!/usr/bin/nosuch".into()),
+        };
+        let failed = AppStatus {
+            state: State::Failed,
+            note: Some(failure.message.clone()),
+            ..AppStatus::unknown("web".parse().unwrap(), "/apps/web".into())
+        };
+        let pages = [
+            told(State::Stopped, None, ignores, &[], None),
+            explained(&failed, &recorded(unstarted), Vec::new(), None, Some(failure)),
+        ];
+        insta::assert_snapshot!(pages.join("\n----\n"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `daemonctl restart`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use daemonctl_actors::value::AppName;
 
 use super::error::CliError;
 use super::options::{AppOptions, environment};
@@ -13,6 +15,7 @@ use super::start::names;
 use super::stop::would;
 use super::tally::Tally;
 use super::{Verb, text};
+use crate::config::layers;
 use crate::control::protocol::{self, Command};
 
 #[derive(Args, Debug)]
@@ -43,7 +46,7 @@ impl Verb for Restart {
     const NAME: &'static str = "restart";
     const ABOUT: &'static str = "Stop apps and start them again, configured as they are now";
     const MORE: &'static str = "\
-An app that does not run is started.
+An app that does not run is started. One that runs keeps the variables of the shell that started it.
 
 Examples:
   daemonctl restart web
@@ -61,10 +64,14 @@ Examples:
             session.screen.result(&would("restart", &apps))?;
             return Ok(ExitCode::SUCCESS);
         }
+        let environment = environment();
+        for app in &apps {
+            unheeded(session, app, &environment)?.iter().for_each(|warning| session.screen.note(warning));
+        }
         let start = protocol::Start {
             apps: Vec::new(),
             ask,
-            environment: environment(),
+            environment,
             wait: self.wait,
             timeout: self.start_timeout,
             sequential: false,
@@ -83,4 +90,24 @@ Examples:
         session.order(&order, Say::Each, &mut tally)?;
         Ok(tally.exit())
     }
+}
+
+/// A warning for each variable of this shell that sets an option of an app and that its restart does not heed: an app that
+/// a supervisor has keeps the environment of its start.
+fn unheeded(
+    session: &mut Session,
+    app: &AppName,
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<String>, CliError> {
+    let mine = layers::variables_of(app, environment, session.root()?.path());
+    if mine.is_empty() || session.status(std::slice::from_ref(app))?.iter().all(|app| app.supervisor.is_none()) {
+        return Ok(Vec::new());
+    }
+    let Some(record) = session.fleet()?.record(app) else { return Ok(Vec::new()) };
+    let kept = |variable: &str, text: &str| record.asked.environment.get(variable).is_some_and(|kept| kept == text);
+    let unheeded = mine.into_iter().filter(|(variable, text)| !kept(variable, text));
+    let warning = |(variable, _)| {
+        format!("warning: {app}: {variable} of this shell is not heeded: a restart keeps the variables of the start")
+    };
+    Ok(unheeded.map(warning).collect())
 }

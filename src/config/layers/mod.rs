@@ -150,6 +150,15 @@ pub fn doubtful_variables(apps: &[AppName], environment: &BTreeMap<String, Strin
     variables::nobodys(apps, environment)
 }
 
+/// The variables of an environment that set options of an app, with their texts.
+pub fn variables_of<'a>(
+    app: &AppName,
+    environment: &'a BTreeMap<String, String>,
+    root: &Path,
+) -> BTreeMap<&'a str, &'a str> {
+    variables::find(app, environment, root).known.into_iter().map(|(variable, _, text)| (variable, text)).collect()
+}
+
 /// The text of a configuration file; nothing where there is none.
 pub fn read(file: &Path) -> Result<Option<String>, Problem> {
     file::read(file, false)

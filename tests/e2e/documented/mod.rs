@@ -93,6 +93,17 @@ fn every_configuration_that_is_shown_is_valid() {
     assert!(shown > 0);
 }
 
+/// Docker takes any exit code but 0 and 1 for a mistake of the check's own.
+#[test]
+fn a_container_is_asked_for_its_health() {
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| line.contains("HEALTHCHECK ") && line.contains("CMD")) {
+            assert!(line.contains(r#""health""#), "{}: {line}", path.display());
+        }
+    }
+}
+
 #[test]
 fn no_document_is_left_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -93,6 +93,30 @@ fn every_configuration_that_is_shown_is_valid() {
     assert!(shown > 0);
 }
 
+/// A unit and the configuration that is said to be its translation have the same names, paths and numbers.
+#[test]
+fn the_translation_of_a_unit_says_what_the_unit_says() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/migrating.md")).unwrap();
+    let section = text.split("\n## From systemd units\n").nth(1).unwrap();
+    let block = |kind: &str| section.split(&format!("\n```{kind}\n")).nth(1).unwrap().split("\n```").next().unwrap();
+    let (unit, config) = (block("ini"), block("toml").parse::<toml::Table>().unwrap());
+    let same = [
+        ("User", "security", "user"),
+        ("WorkingDirectory", "daemon", "working_directory"),
+        ("EnvironmentFile", "process", "environment_file"),
+        ("Restart", "process", "restart"),
+        ("MemoryMax", "limits", "memory_limit"),
+        ("TasksMax", "limits", "process_limit"),
+        ("LimitNOFILE", "limits", "file_limit"),
+    ];
+    for (name, section, key) in same {
+        let said = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).expect(name);
+        let value = &config[section][key];
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        assert_eq!(value, said, "{name} and {section}.{key}");
+    }
+}
+
 /// Docker takes any exit code but 0 and 1 for a mistake of the check's own.
 #[test]
 fn a_container_is_asked_for_its_health() {

@@ -147,7 +147,8 @@ Examples:
         }
         let stamps = Stamps::at(Zoned::now());
         let mut chosen = self.chosen(session, &stamps)?;
-        if !chosen.iter().any(|one| one.counts && one.log.exists()) {
+        let written = chosen.iter().any(|one| one.counts && one.log.exists());
+        if !written {
             let nothing = if self.as_events { "no recorded events" } else { "written nothing yet" };
             session.screen.note(&format!("{} has {nothing}", self.apps.join(", ")));
         }
@@ -164,6 +165,8 @@ Examples:
             },
         };
         let origins = chosen.iter().map(|one| one.origin.clone()).collect();
+        // Of a log whose times are not known, nobody can say that it has no line of that time.
+        let sure = written && chosen.iter().all(|one| one.timed || !one.counts || !one.log.exists());
         let mut page = Page::new(form, origins, BufWriter::with_capacity(64 << 10, io::stdout().lock()));
         let logs = show(chosen, asked, self.head.is_some(), &mut page)?;
         if self.follow {
@@ -173,7 +176,13 @@ Examples:
             return Ok(ExitCode::SUCCESS);
         }
         page.finish().map_err(CliError::Output)?;
-        Ok(if tell_unread(session, &logs) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        if tell_unread(session, &logs) {
+            return Ok(ExitCode::FAILURE);
+        }
+        if let Some(why) = self.why_nothing(asked).filter(|_| sure && page.is_blank()) {
+            session.screen.note(&why);
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -301,6 +310,20 @@ impl Logs {
             }
         }
         Ok(())
+    }
+
+    /// Why no line at all is shown of logs that have some, if that can be the doing of what was asked for.
+    fn why_nothing(&self, asked: Option<usize>) -> Option<String> {
+        let line = if self.as_events { "event" } else { "line" };
+        let of_a_time = self.since.is_some() || self.until.is_some();
+        let matching = self.grep.is_some() || self.level.is_some();
+        match (of_a_time, matching) {
+            _ if asked == Some(0) => None,
+            (true, true) => Some(format!("no {line} of that time matches")),
+            (true, false) => Some(format!("no {line} came in that time")),
+            (false, true) => Some(format!("no {line} matches")),
+            (false, false) => None,
+        }
     }
 
     /// Finds out which logs know the times of their lines, if that matters; tells which do not.

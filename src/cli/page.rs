@@ -70,6 +70,8 @@ pub(super) struct Page<W: Write> {
     out: W,
     /// The origin of a line that has been begun, and has no end yet.
     open: Option<usize>,
+    /// Whether nothing has been written.
+    blank: bool,
 }
 
 /// The documented form of a line for programs.
@@ -88,11 +90,17 @@ struct Object<'a> {
 
 impl<W: Write> Page<W> {
     pub(super) fn new(form: Form, origins: Vec<Origin>, out: W) -> Self {
-        Self { form, origins, out, open: None }
+        Self { form, origins, out, open: None, blank: true }
+    }
+
+    /// Whether nothing has been written.
+    pub(super) fn is_blank(&self) -> bool {
+        self.blank
     }
 
     /// Writes a line.
     pub(super) fn write(&mut self, line: Line<'_>) -> io::Result<()> {
+        self.blank = false;
         match &self.form {
             Form::Raw => self.out.write_all(line.text),
             Form::Json => {

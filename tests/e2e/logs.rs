@@ -404,3 +404,31 @@ fn several_apps_that_start_at_once_write_nothing_before_their_beginning() {
         assert!(shown.starts_with("--- | started, pid "), "{shown}");
     }
 }
+
+#[test]
+fn that_nothing_is_found_is_said_beside_the_output() {
+    let home = Home::new();
+    let web = silent(&home, "web");
+    log(&web.path("logs/web.log"), &[(0, "INFO fine\n")]);
+    let said = |args: &[&str]| {
+        let output = home.ctl([&["logs"], args, &["web"]].concat()).ok();
+        assert_eq!(output.stdout, "", "{output}");
+        output.stderr
+    };
+    let before = "@1769860000";
+    assert_eq!(said(&["--until", before]), "daemonctl: no line came in that time\n");
+    assert_eq!(said(&["--until", before, "--json"]), "daemonctl: no line came in that time\n");
+    assert_eq!(said(&["--grep", "x"]), "daemonctl: no line matches\n");
+    assert_eq!(said(&["--stdout", "--level", "warn"]), "daemonctl: no line matches\n");
+    assert_eq!(said(&["--grep", "x", "--since", before]), "daemonctl: no line of that time matches\n");
+    // Silence that was asked for, and a log of which it cannot be known.
+    assert_eq!(said(&["-q", "--grep", "x"]), "");
+    assert_eq!(said(&["-n", "0", "--grep", "fine"]), "");
+    fs::remove_file(web.path("logs/web.log.times")).unwrap();
+    assert!(!said(&["--stdout", "--until", before]).contains("no line"));
+    // An app without logs is told of already.
+    silent(&home, "db");
+    home.ctl(["logs", "--grep", "x", "db"]).ok().explains("db has written nothing yet").never_says("no line");
+    fs::write(web.path("logs/web.run"), "2026-01-31T12:00:00.000Z info  started, pid 7\n").unwrap();
+    home.ctl(["events", "--level", "error", "web"]).ok().explains("no event matches");
+}

@@ -15,6 +15,7 @@ use daemonctl_actors::value::AppName;
 use super::Verb;
 use super::error::CliError;
 use super::session::Session;
+use crate::app::{App, AppError};
 use crate::config::table;
 use crate::launch::quoted;
 
@@ -67,8 +68,9 @@ Examples:
         let there: Vec<&str> = files.iter().map(|file| file.name).filter(|name| dir.join(name).exists()).collect();
         if !there.is_empty() {
             let message = format!("{} has {} already", dir.display(), and(&there));
-            let hint = Some(format!("daemonctl start {} starts it; nothing was changed", self.app));
-            return Err(CliError::failed("make", &self.app, message, hint));
+            let hint =
+                format!("{}; nothing was changed", to_start_it(session.root()?.app(self.app.as_str()), &self.app));
+            return Err(CliError::failed("make", &self.app, message, Some(hint)));
         }
         let names = and(&files.iter().map(|file| file.name).collect::<Vec<_>>());
         if dry_run {
@@ -83,6 +85,18 @@ Examples:
         }
         session.screen.note(&format!("next: daemonctl start {}", self.app));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What it takes to start what is there already.
+fn to_start_it(found: Result<App, AppError>, name: &AppName) -> String {
+    match found {
+        Ok(_) => format!("daemonctl start {name} starts it"),
+        Err(AppError::Empty(dir)) => format!(
+            "to be started it needs {}, an executable script, or daemonctl config set {name} process.command=PROGRAM",
+            dir.join("run").display()
+        ),
+        Err(error) => format!("it cannot be started: {error}"),
     }
 }
 

@@ -34,6 +34,12 @@ fn nothing_that_is_there_is_written_over() {
     home.ctl(["init", "web"]).exits(1).explains("has conf.toml already");
     assert_eq!(app.read("conf.toml"), "mine");
     assert!(!app.path("run").exists(), "all or nothing");
+    // What is there already may be an app, or may lack what makes it one; then nothing is said that would fail.
+    app.file("conf.toml", "[process]\nrestart = 'no'\n");
+    let output = home.ctl(["init", "web"]).exits(1).explains("web/run, an executable script, or daemonctl config set");
+    output.never_says("daemonctl start");
+    home.ctl(["config", "set", "web", "process.command=sleep"]).ok();
+    home.ctl(["init", "web"]).exits(1).explains("daemonctl start web starts it; nothing was changed");
     home.ctl(["init", "conf.toml"]).exits(1).explains("conf.toml is the configuration of all apps");
     assert!(!home.root().join("conf.toml").exists());
     // What is no file of an app's is in nobody's way.

@@ -385,3 +385,21 @@ fn a_file_with_mistakes_is_mended_one_by_one() {
     home.ctl(["start", "web"]).ok();
     home.ctl(["stop", "web"]).ok();
 }
+
+#[test]
+fn a_value_that_no_start_gets_along_with_is_set_with_a_warning() {
+    let home = home();
+    let set = |args: &[&str]| home.ctl([&["config", "set"], args].concat()).ok();
+    let warned = set(&["web", "user=nosuchuser"]).explains("warning: security.user: ").explains("nosuchuser");
+    let told = home.ctl(["config", "check", "web"]).exits(2);
+    let warning = warned.stderr.trim_start_matches("daemonctl: warning: ").trim_end();
+    assert!(told.stdout.contains(warning), "{warned}\n{told}");
+    // Of what was wrong before, nothing is said again; of what every app is given, it is said once.
+    set(&["web", "restart=always"]).never_says("nosuchuser");
+    home.app("db").behaves("sleep");
+    home.app("other").behaves("sleep");
+    let warned = set(&["security.group=nosuchgroup"]).explains("warning: security.group: ");
+    assert_eq!(warned.stderr.matches("nosuchgroup").count(), 1, "{warned}");
+    home.ctl(["config", "set", "--dry-run", "web", "user=nosuchother"]).ok().never_says("warning");
+    set(&["web", "daemon.foreground=true"]).explains("not supported yet, and a start").never_says("foreground: ");
+}

@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use daemonctl_actors::value::AppName;
 use serde_json::Value;
 
+use super::findings::{Finding, Inspection};
 use super::{diff, global_file, shown};
-use crate::app::AppError;
+use crate::app::{App, AppError};
 use crate::cli::error::CliError;
-use crate::cli::options::plain;
+use crate::cli::options::{environment, plain};
 use crate::cli::session::Session;
 use crate::cli::text;
 use crate::config::edit::{self, written};
@@ -28,6 +29,14 @@ pub(super) enum Change {
 }
 
 impl Change {
+    /// The option that gets a value, unless that has been warned of as something that is not built yet.
+    fn value_of(&self) -> Option<&str> {
+        match self {
+            Self::Set(key, _) if table::is_built(&key.opt.name) => Some(&key.opt.name),
+            Self::Set(..) | Self::Unset(_) | Self::Strike(..) => None,
+        }
+    }
+
     /// What it is about, as a mistake in a file would name it.
     fn subject(&self) -> String {
         match self {
@@ -75,6 +84,7 @@ pub(super) fn carry_out(session: &mut Session, app: Option<&str>, changes: &[Cha
         let mistakes = text::count(left, "mistake");
         session.screen.note(&format!("warning: {mistakes} left in it: daemonctl config check{check} tells"));
     }
+    warn_of_what_was_set(session, &target, changes)?;
     note_those_that_run(session, &target);
     Ok(ExitCode::SUCCESS)
 }
@@ -210,6 +220,24 @@ fn warn_of_unsupported(session: &Session, options: &Options) {
     for (key, value) in table::unsupported(options) {
         session.screen.note(&format!("warning: {key} = {value} is not supported yet, and a start will refuse it"));
     }
+}
+
+/// A value of the right kind can still be one that no start gets along with: a user that does not exist, say. It
+/// is kept, as that may change, and what `config check` says of it is said now.
+fn warn_of_what_was_set(session: &mut Session, target: &Target, changes: &[Change]) -> Result<(), CliError> {
+    let set: Vec<&str> = changes.iter().filter_map(Change::value_of).collect();
+    let (ask, environment) = (plain(&session.globals)?, environment());
+    let root = session.root()?;
+    let apps = match &target.app {
+        Some(name) => App::inspect(root, name).into_iter().collect(),
+        None => root.apps().unwrap_or_default(),
+    };
+    let mut inspection = Inspection { root, ask: &ask, environment: &environment, found: Vec::new() };
+    apps.iter().for_each(|app| inspection.app(app));
+    let is_of_it = |found: &&Finding| found.subject.as_deref().is_some_and(|key| set.contains(&key));
+    let found = inspection.found.iter().filter(|found| found.file == target.file).filter(is_of_it);
+    found.for_each(|found| session.screen.note(&format!("warning: {}", found.told())));
+    Ok(())
 }
 
 /// A file is read when an app is launched. That nobody can say what runs is no reason to fail after the work is done.

@@ -73,11 +73,7 @@ Examples:
 fn as_lines(found: &[Finding]) -> String {
     let line = |finding: &Finding| {
         let position = finding.position.map(|position| format!("{position}:")).unwrap_or_default();
-        let subject = finding.subject.as_ref().filter(|subject| !finding.message.starts_with(subject.as_str()));
-        let subject = subject.map(|subject| format!("{subject}: ")).unwrap_or_default();
-        let hint = finding.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        let (file, severity) = (finding.file.display(), word(finding.severity));
-        format!("{file}:{position} {severity}: {subject}{}{hint}\n", finding.message)
+        format!("{}:{position} {}: {}\n", finding.file.display(), word(finding.severity), finding.told())
     };
     found.iter().map(line).collect()
 }

@@ -40,6 +40,16 @@ pub(super) struct Finding {
     pub(super) hint: Option<String>,
 }
 
+impl Finding {
+    /// What it is about, what is wrong, and what to do: all but the place.
+    pub(super) fn told(&self) -> String {
+        let subject = self.subject.as_ref().filter(|subject| !self.message.starts_with(subject.as_str()));
+        let subject = subject.map(|subject| format!("{subject}: ")).unwrap_or_default();
+        let hint = self.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{subject}{}{hint}", self.message)
+    }
+}
+
 /// Looks at apps, and keeps what it finds.
 pub(super) struct Inspection<'a> {
     pub(super) root: &'a Root,

@@ -105,6 +105,11 @@ pub fn unsupported(options: &Options) -> Vec<(String, String)> {
     asked.collect()
 }
 
+/// Whether an option does what it says.
+pub fn is_built(name: &str) -> bool {
+    NOT_BUILT.iter().all(|(other, _)| *other != name)
+}
+
 /// The options as if what is not built yet had not been set.
 pub fn without_unsupported(options: &Options) -> Options {
     let defaults = serde_json::to_value(Options::default()).unwrap_or_default();

@@ -88,7 +88,7 @@ Apps are directories with a script called run, below the current one or -p DIR.
 All about a command: daemonctl help COMMAND. Options of every one: --help.";
 
 /// About the command `help`.
-const HELP: &str = "Tell all of a command: what it does, every option, examples";
+pub(super) const HELP: &str = "Tell all of a command: what it does, every option, examples";
 
 /// Says of the two flags for help what they do. What clap says of them would be true of its own long form.
 fn with_help(mut command: Command) -> Command {

@@ -51,8 +51,7 @@ Examples:
         }
         let wanted = |page: &&Page| page.name == self.page || page.name == format!("daemonctl-{}", self.page);
         let Some(page) = pages.iter().find(wanted) else {
-            let names: Vec<&str> = pages.iter().map(|page| page.name.trim_start_matches("daemonctl-")).collect();
-            let hint = format!("there are {}", names.join(", "));
+            let hint = format!("there are {}", names().join(", "));
             return Err(CliError::Usage { message: format!("there is no page {:?}", self.page), hint: Some(hint) });
         };
         if session.screen.terminal && io::stdin().is_terminal() && is_shown(&page.text) {
@@ -74,6 +73,11 @@ impl Page {
     fn file(&self) -> String {
         format!("{}.{}", self.name, self.section)
     }
+}
+
+/// What the pages are called by whoever asks for one.
+pub(super) fn names() -> Vec<String> {
+    pages().iter().map(|page| page.name.trim_start_matches("daemonctl-").to_owned()).collect()
 }
 
 /// Every page.

@@ -160,9 +160,18 @@ static ENVIRONMENT: Kind = kind::<EnvMap>(Shape::Map, "a table of variables such
 
 impl Kind {
     /// The type that an argument's values have. Every type a section uses is in the table; a test says so.
-    pub(super) fn of(parser: &ValueParser) -> Option<&'static Self> {
+    pub fn of(parser: &ValueParser) -> Option<&'static Self> {
         let id = parser.type_id();
         KINDS.iter().chain([&ENVIRONMENT]).find(|kind| id == (kind.id)())
+    }
+
+    /// The words that its values are written as, where they are but a few.
+    pub fn words(&self) -> &'static [&'static str] {
+        match (&self.form, self.shape) {
+            (Form::Words(words), _) => words,
+            (_, Shape::Boolean) => &["true", "false"],
+            _ => &[],
+        }
     }
 }
 

@@ -42,9 +42,21 @@ impl Home {
     /// The same with some of its outputs, and with these variables.
     #[track_caller]
     pub(crate) fn on_terminal_with(&self, args: &[&str], shows: Shows, variables: &[(&str, &str)]) -> Terminal {
+        self.on_terminal_as(&binary("daemonctl"), args, shows, variables)
+    }
+
+    /// Any program.
+    #[track_caller]
+    pub(crate) fn on_terminal_as(
+        &self,
+        program: &Path,
+        args: &[&str],
+        shows: Shows,
+        variables: &[(&str, &str)],
+    ) -> Terminal {
         // It becomes the program that it is given, after it has made a session with this terminal.
         let mut command = self.program(Path::new("setsid"), ["--ctty"]);
-        command.arg(binary("daemonctl")).args(args).envs(variables.iter().copied());
+        command.arg(program).args(args).envs(variables.iter().copied());
         Terminal::begin(command, shows)
     }
 }

@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command daemonctl --arguments "(DAEMONCTL_COMPLETE=fish daemonctl -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token --cut-at-cursor))"

@@ -96,8 +96,10 @@ impl Host {
             }
         };
         let well = matches!(news, syslog::News::Reached { .. });
+        // Whose messages were lost is to know, also where it has ended meanwhile.
+        let lost = matches!(news, syslog::News::Reached { dropped: 1.. });
         self.output.out_of_reach.replace((!well).then(|| text.clone()));
-        let speaks = |name: &AppName| self.with(name, |held| held.lock.is_some() && held.speaker.is_some());
+        let speaks = |name: &AppName| self.with(name, |held| (lost || held.lock.is_some()) && held.speaker.is_some());
         for app in self.names().iter().filter(|name| speaks(name)) {
             self.note_event(app, level, &text);
         }
@@ -153,6 +155,7 @@ impl Host {
     /// Waits for what can still be sent, but not for ever. What cannot is an event.
     pub async fn finish_output(&self) {
         let lost = self.output.syslog.finish().await;
+        self.hear_the_rest();
         let text = format!("{lost} messages for syslog were not sent before the supervisor left");
         for app in self.names().iter().filter(|name| lost > 0 && self.with(name, |held| held.speaker.is_some())) {
             self.note_event(app, Level::Error, &text);

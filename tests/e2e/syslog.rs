@@ -228,6 +228,34 @@ fn a_daemon_that_does_not_read_holds_up_nobody_and_what_is_dropped_is_counted() 
 }
 
 #[test]
+fn what_was_dropped_is_counted_also_when_its_app_has_ended() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let daemon = Daemon::at(&home);
+    let app = home.app("web").run_script(&format!("exec {} lines 60000 0", testapp().display()));
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    app.wait_for_text("logs/web.run", "exited 0 after ");
+    let counted = |events: &str| -> u64 {
+        let number = |line: &str, before: &str| line.split(before).next()?.split(' ').next_back()?.parse::<u64>().ok();
+        let told = |line: &str| {
+            let before = [" messages for it were dropped", " messages for syslog were not sent"];
+            before.into_iter().find(|before| line.contains(before)).and_then(|before| number(line, before))
+        };
+        events.lines().filter_map(told).sum()
+    };
+    let mut lines = 0;
+    wait_until("each line has come or is counted", SOON, || {
+        lines += daemon.listens().iter().filter(|message| message.contains(": line ")).count() as u64;
+        match lines + counted(&app.events()) {
+            all if all >= 60_000 => Ok(()),
+            all => Err(format!("{all} of 60000, {lines} came: {}", app.events())),
+        }
+    });
+}
+
+#[test]
 fn what_could_not_be_sent_at_the_end_is_told() {
     if !is_root("a /dev of one's own") {
         return;

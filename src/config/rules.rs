@@ -129,13 +129,5 @@ pub(super) fn contradictions(options: &Options) -> Vec<(Problem, Vec<&'static st
         let message = format!("teelog does not compress: set {collector} to builtin, or leave this out");
         found.push((Problem::new(message).about(compress), vec![compress, collector]));
     }
-    let (logging, events) = (&options.logging, "logging.file");
-    for (file, key) in [(&logging.stdout_file, "logging.stdout_file"), (&logging.stderr_file, "logging.stderr_file")] {
-        if logging.file.is_some() && logging.file == *file {
-            let message =
-                format!("it is {key} as well: an app could forge events there, so give them a file of their own");
-            found.push((Problem::new(message).about(events), vec![events, key]));
-        }
-    }
     found
 }

@@ -25,16 +25,17 @@ pub struct Stamp {
 impl Stamp {
     /// The stamp of a rotation now, after one that was made at `last`. Where the clock has been set back, the order is
     /// worth more than the time.
-    pub fn next(now: u64, last: Option<Self>) -> Self {
+    /// Nothing where no name is left that would follow.
+    pub fn next(now: u64, last: Option<Self>) -> Option<Self> {
         match last {
             Some(last) if last.seconds >= now => last.following(),
-            _ => Self { seconds: now, number: 0 },
+            _ => Some(Self { seconds: now, number: 0 }),
         }
     }
 
-    /// The next one within the same second.
-    pub fn following(self) -> Self {
-        Self { number: self.number.saturating_add(1), ..self }
+    /// The next one within the same second; nothing behind the last, which somebody else has made.
+    pub fn following(self) -> Option<Self> {
+        Some(Self { number: self.number.checked_add(1)?, ..self })
     }
 
     /// What follows the name of the log.
@@ -344,11 +345,12 @@ mod tests {
 
     #[test]
     fn a_stamp_is_later_than_the_last_one_whatever_the_clock_says() {
-        assert_eq!(Stamp::next(100, None), stamp(100, 0));
-        assert_eq!(Stamp::next(100, Some(stamp(99, 7))), stamp(100, 0));
-        assert_eq!(Stamp::next(100, Some(stamp(100, 0))), stamp(100, 1));
-        assert_eq!(Stamp::next(100, Some(stamp(100, 9))), stamp(100, 10));
-        assert_eq!(Stamp::next(100, Some(stamp(200, 3))), stamp(200, 4), "the clock was set back");
+        assert_eq!(Stamp::next(100, None), Some(stamp(100, 0)));
+        assert_eq!(Stamp::next(100, Some(stamp(99, 7))), Some(stamp(100, 0)));
+        assert_eq!(Stamp::next(100, Some(stamp(100, 0))), Some(stamp(100, 1)));
+        assert_eq!(Stamp::next(100, Some(stamp(100, 9))), Some(stamp(100, 10)));
+        assert_eq!(Stamp::next(100, Some(stamp(200, 3))), Some(stamp(200, 4)), "the clock was set back");
+        assert_eq!(Stamp::next(100, Some(stamp(200, u32::MAX))), None);
     }
 
     #[test]

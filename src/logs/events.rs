@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::rotate::{self, Rules};
-use super::{open_to_append, real};
+use super::{open_to_append, place};
 use crate::config::values::Level;
 
 /// Appends one event, which happened `at` seconds after the epoch, to a log that is rotated by these rules. That it
@@ -77,14 +77,14 @@ fn append_lines(path: &Path, lines: &str) -> io::Result<()> {
 /// Rotates the log if so many bytes more would be too many.
 fn make_room(path: &Path, rules: &Rules, more: u64) -> io::Result<()> {
     let Some(limit) = rules.max_size else { return Ok(()) };
-    let size = match path.metadata() {
+    let real = place(path);
+    let size = match real.symlink_metadata() {
         Ok(meta) if meta.is_file() => meta.len(),
         _ => return Ok(()),
     };
     if size == 0 || size.saturating_add(more) <= limit {
         return Ok(());
     }
-    let real = real(path);
     rotate::rotate(&real)?;
     if rules.prunes() { rotate::remove(&rotate::excess(&real, rules)?.files) } else { Ok(()) }
 }

@@ -75,6 +75,25 @@ pub fn real(path: &Path) -> PathBuf {
     }
 }
 
+/// The name of a log as it is to be written: links in its place count only if they are this user's own, as for
+/// [`open_through_own_links`]. What is done beside a log, or to its name, is done here.
+pub fn place(path: &Path) -> PathBuf {
+    let own = nix::unistd::geteuid().as_raw();
+    let mut path = path.to_owned();
+    // So many links are more than the system itself would follow.
+    for _ in 0..40 {
+        if let (Some(Ok(dir)), Some(name)) = (path.parent().map(Path::canonicalize), path.file_name()) {
+            path = dir.join(name);
+        }
+        let is_own = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink() && meta.uid() == own);
+        match (path.read_link().ok().filter(|_| is_own), path.parent()) {
+            (Some(target), Some(dir)) => path = dir.join(target),
+            _ => break,
+        }
+    }
+    path
+}
+
 /// Opens a log file that grows at its end. It is made where it is missing, with the directories above it.
 pub fn open_to_append(path: &Path) -> io::Result<File> {
     if let Some(dir) = path.parent() {
@@ -108,6 +127,22 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_of_others_lead_no_log_anywhere() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().canonicalize().unwrap();
+        std::fs::write(dir.join("file"), "").unwrap();
+        std::os::unix::fs::symlink("file", dir.join("own")).unwrap();
+        assert_eq!(place(&dir.join("own")), dir.join("file"));
+        assert_eq!(place(&dir.join("no/missing.log")), dir.join("no/missing.log"));
+        std::os::unix::fs::symlink("loop", dir.join("loop")).unwrap();
+        assert_eq!(place(&dir.join("loop")), dir.join("loop"));
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::lchown(dir.join("own"), Some(65534), None).unwrap();
+            assert_eq!(place(&dir.join("own")), dir.join("own"));
+        }
+    }
 
     #[test]
     fn a_log_is_where_its_links_lead_also_while_it_is_missing() {

@@ -49,11 +49,14 @@ impl Rules {
 
 /// Makes an archive of a log. The name of the log is free afterwards.
 pub fn rotate(log: &Path) -> io::Result<()> {
-    let mut stamp = Stamp::next(now(), archives::list(log)?.newest());
+    let mut next = Stamp::next(now(), archives::list(log)?.newest());
     let archive = loop {
+        let Some(stamp) = next else {
+            return Err(io::Error::other("an archive has the last name that there is: remove it"));
+        };
         let archive = archives::path(log, stamp);
         match rename(log, &archive) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => stamp = stamp.following(),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => next = stamp.following(),
             done => break done.map(|()| archive)?,
         }
     };
@@ -223,6 +226,15 @@ mod tests {
             assert!(home.path().join(name).exists(), "{name}");
         }
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), keep.len() + 1);
+    }
+
+    #[test]
+    fn an_archive_with_the_last_name_ends_the_search_for_one() {
+        let (home, log) = log();
+        std::fs::write(&log, "").unwrap();
+        std::fs::write(home.path().join("web.log.9999-12-31-235959.4294967295"), "").unwrap();
+        assert!(rotate(&log).unwrap_err().to_string().contains("remove it"));
+        assert!(log.exists());
     }
 
     #[test]

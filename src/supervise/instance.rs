@@ -23,6 +23,7 @@ use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::control::status::SandboxStatus;
 use crate::launch::limits::{self, Held};
 use crate::launch::{Forward, LaunchSpec, environment, quoted, walls};
+use crate::logs::real;
 use crate::logs::rotate::Rules;
 
 /// The variable that marks every process of one run.
@@ -224,6 +225,18 @@ impl Instance {
             (false, true) => Level::Debug,
             (false, false) => options.logging.level,
         };
+        let [stdout, stderr, events] = [
+            log(&options.logging.stdout_file, "log"),
+            log(&options.logging.stderr_file, "err"),
+            log(&options.logging.file, "run"),
+        ];
+        // What goes to a device is not read back as events.
+        let is_kept = events.metadata().map_or(true, |meta| meta.is_file());
+        if is_kept && [&stdout, &stderr].into_iter().any(|output| real(output) == real(&events)) {
+            let message = format!("its output would go to {}, as its events do: it could forge them", events.display());
+            let hint = "logging.stdout_file, logging.stderr_file and logging.file name the files".to_owned();
+            return Err(wrong(message, Some(hint)));
+        }
         let pidfile = options.pidfile.enabled.then(|| match &options.pidfile.path {
             Some(path) => in_app(path),
             None => at.runtime.pidfile(&name),
@@ -239,9 +252,9 @@ impl Instance {
             check_timeout: options.monitoring.check_timeout.0,
             on_start: command_of(app.on_start()),
             on_stop: command_of(app.on_stop()),
-            stdout: log(&options.logging.stdout_file, "log"),
-            stderr: log(&options.logging.stderr_file, "err"),
-            events: log(&options.logging.file, "run"),
+            stdout,
+            stderr,
+            events,
             rotation: Rules {
                 max_size: options.logging.max_size.map(|size| size.0),
                 max_age: options.logging.max_age.map(|age| age.0),

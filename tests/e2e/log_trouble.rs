@@ -1,13 +1,17 @@
 //! Logs in trouble: disks that are read-only or full, rotations that fail, floods, and bytes that are no text.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::Signal;
 
 use crate::rotation::{Disk, assert_cut_well, log_of, peak};
-use crate::support::{Home, SOON, Status, archives, assert_no_line_lost, everything, is_root, wait_until};
+use crate::support::{
+    Home, SOON, Status, archives, assert_no_line_lost, everything, inject, is_root, kill, wait_until,
+};
 
 /// How many bytes of output were dropped, as events say.
 fn dropped(events: &str) -> usize {
@@ -194,4 +198,81 @@ fn random_bytes_are_kept_with_little_memory() {
     let growth = peak(supervisor.pid) - before;
     assert!(growth < 16 << 10, "{growth} KiB");
     home.ctl(["stop", "web"]).ok();
+}
+
+/// What an app that may write to its log directory, and nothing else, leads root to.
+#[test]
+fn links_that_an_app_plants_lead_root_to_no_other_file() {
+    if !is_root("another user") {
+        return;
+    }
+    let home = Home::new();
+    fs::set_permissions(home.base(), fs::Permissions::from_mode(0o755)).unwrap();
+    let app = home.app("web").run_script("while ! [ -e logs/go ]; do sleep 0.05; done; echo more; exec sleep 1000");
+    app.conf("[security]\nuser = 'nobody'\n[logging]\nmax_size = 2000\nmax_count = 1");
+    fs::create_dir(app.path("logs")).unwrap();
+    std::os::unix::fs::chown(app.path("logs"), Some(65534), Some(65534)).unwrap();
+    let treasure = home.base().join("treasure");
+    let gold = "gold\n".repeat(1000);
+    fs::write(&treasure, &gold).unwrap();
+    home.ctl(["start", "web"]).ok();
+    // As the app could: all its logs are links to what is root's.
+    for log in ["web.log", "web.err", "web.run"] {
+        let log = app.path(&format!("logs/{log}"));
+        let _ = fs::remove_file(&log);
+        symlink(&treasure, &log).unwrap();
+        lchown(&log, Some(65534), Some(65534)).unwrap();
+    }
+    app.file("logs/go", "");
+    app.wait_for("a note", |status| {
+        status.note.as_ref().is_some_and(|note| note.contains("it is a symlink that belongs"))
+    });
+    home.ctl(["kill", "web", "CONT"]).ok();
+    home.ctl(["stop", "web"]).ok();
+    assert!(fs::read_to_string(&treasure).unwrap() == gold, "nothing was added, and it is where it was");
+    let names: Vec<_> = fs::read_dir(home.base()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with("treasure.")), "{names:?}");
+}
+
+#[test]
+fn an_archive_with_the_last_name_holds_up_nobody() {
+    let home = Home::new();
+    let app = home.app("web").behaves("lines 0 200").conf("[logging]\nmax_size = 2000\nfile = 'events'");
+    app.file("logs/web.log.9999-12-31-235959.4294967295", "planted\n");
+    let other = home.app("other").behaves("lines 0 200");
+    home.ctl(["start", "web", "other"]).ok();
+    app.wait_for_text("events", "cannot rotate ");
+    let now = other.log().len();
+    wait_until("the other app is not held up", SOON, || match other.log().len() {
+        more if more > now + 1000 => Ok(()),
+        same => Err(format!("{same} bytes")),
+    });
+    home.ctl(["stop", "web", "other"]).ok();
+    assert_no_line_lost(&app.log());
+}
+
+#[test]
+fn a_stream_that_cannot_be_waited_for_is_tried_again() {
+    let home = Home::new();
+    let app = home
+        .app("web")
+        .run_script("n=0; while [ $n -lt 400 ]; do n=$((n + 1)); echo \"line $n\"; sleep 0.005; done; exec sleep 60");
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("line 50\n");
+    let (supervisor, _) = home.pair("web");
+    // Each wait takes a descriptor, of which there may be none for a while.
+    let mut strace = inject(supervisor.pid, "fcntl", "error=EMFILE:when=1..3");
+    app.wait_for_output("line 400\n");
+    kill(strace.id() as i32, Signal::SIGINT);
+    strace.wait().unwrap();
+}
+
+#[test]
+fn output_may_not_go_where_the_events_are() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").conf("logging.stdout_file = 'logs/web.run'");
+    home.ctl(["start", "web"]).exits(2).explains("it could forge them");
+    home.ctl(["config", "check", "web"]).exits(2).says("it could forge them");
+    app.conf("[logging]\nstdout_file = '/dev/null'\nstderr_file = '/dev/null'\nfile = '/dev/null'");
+    home.ctl(["start", "web"]).ok();
 }

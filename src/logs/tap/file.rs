@@ -12,8 +12,9 @@ use daemonctl_actors::rotation::Limit;
 use super::is_full;
 use super::packer::PACKER;
 use super::upkeep::Upkeep;
+use crate::logs::body::identity;
 use crate::logs::rotate::{self, Rules};
-use crate::logs::{open_through_own_links, real, times};
+use crate::logs::{open_through_own_links, place, times};
 
 /// How long a rotation that failed is not tried again.
 const SULK: Duration = Duration::from_secs(1);
@@ -55,23 +56,24 @@ struct Owner {
 
 impl Owner {
     fn of(meta: &Metadata) -> Self {
-        Self { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o7777 }
+        Self { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o777 }
     }
 
-    /// Makes a file or directory that is new and ours like the one that was there before it.
-    /// That this may fail is no reason to lose output.
-    fn restore(self, path: &Path) {
-        let restored = path.symlink_metadata().map(|meta| Self::of(&meta)).and_then(|now| {
+    /// Makes an open file or directory that is new and ours like the one that was there before it. Not by its name, which
+    /// may mean another by now. That this may fail is no reason to lose output.
+    fn restore(self, file: &File) {
+        let restored = file.metadata().map(|meta| Self::of(&meta)).and_then(|now| {
+            // The mode last: a change of owner may take bits away.
             if (now.uid, now.gid) != (self.uid, self.gid) {
-                std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
+                std::os::unix::fs::fchown(file, Some(self.uid), Some(self.gid))?;
             }
             if now.mode != self.mode {
-                std::fs::set_permissions(path, Permissions::from_mode(self.mode))?;
+                file.set_permissions(Permissions::from_mode(self.mode))?;
             }
             Ok(())
         });
         if let Err(error) = restored {
-            tracing::warn!(path = %path.display(), %error, "cannot give it the owner and mode that it had");
+            tracing::warn!(?file, %error, "cannot give it the owner and mode that it had");
         }
     }
 }
@@ -98,7 +100,11 @@ fn make_dir(path: &Path, home: Option<&Path>, before: Option<Owners>) -> io::Res
         return Err(io::Error::new(io::ErrorKind::NotFound, "the app's directory is gone"));
     }
     std::fs::create_dir_all(dir)?;
-    before.iter().for_each(|before| before.dir.restore(dir));
+    if let Some(before) = before {
+        let mut options = OpenOptions::new();
+        let made = options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(dir)?;
+        before.dir.restore(&made);
+    }
     Ok(())
 }
 
@@ -111,7 +117,7 @@ fn open(path: &Path, before: Option<Owners>, appends: bool) -> io::Result<File> 
     let Some(before) = before else { return open_through_own_links(&mut options, libc::O_NONBLOCK, path) };
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
-            before.file.restore(path);
+            before.file.restore(&file);
             Ok(file)
         }
         Err(_) => open_through_own_links(&mut options, libc::O_NONBLOCK, path),
@@ -135,7 +141,12 @@ impl Opened {
         let meta = file.metadata()?;
         // A file that comes in the place of a device is not like that.
         let owners = Owners::of(path, &meta).ok().filter(|_| meta.is_file());
-        Ok(Self { id: (meta.dev(), meta.ino()), real: real(path), regular: meta.is_file(), owners, file })
+        let (id, place) = ((meta.dev(), meta.ino()), place(path));
+        // What is done to the name is done to this file, or not at all. It is looked at again where somebody has been faster.
+        if identity(&place).is_some_and(|there| there != id) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Ok(Self { id, real: place, regular: meta.is_file(), owners, file })
     }
 }
 
@@ -374,8 +385,8 @@ impl LogFile {
         Some(std::mem::take(&mut self.removed))
     }
 
-    /// Gives up what is half packed, or else removes the oldest archive, if the rules say that archives go at all.
-    /// Whether there was one.
+    /// Gives up what is half packed, or else removes the oldest archive of a log that is rotated, or whose archives go
+    /// anyway. Whether there was one.
     pub(crate) fn makes_room(&mut self) -> bool {
         if self.opened.as_ref().is_some_and(|opened| PACKER.makes_room(opened.id.0)) {
             return true;
@@ -418,7 +429,7 @@ impl LogFile {
     fn prune(&mut self) {
         let (real, id) = match &self.opened {
             Some(opened) => (opened.real.clone(), Some(opened.id)),
-            None => (real(&self.path), None),
+            None => (place(&self.path), None),
         };
         self.upkeep.look(&real, &self.rules, id);
     }

@@ -16,7 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::PIECE;
 use super::file::LogFile;
 use super::witness::{Seen, Witness};
-use crate::logs::real;
+use crate::logs::place;
 use crate::logs::rotate::Rules;
 
 thread_local! {
@@ -30,7 +30,7 @@ thread_local! {
 pub(super) fn log(path: &Path, home: &Path, rules: Rules) -> Rc<RefCell<LogFile>> {
     LOGS.with_borrow_mut(|logs| {
         logs.retain(|_, log| log.strong_count() > 0);
-        let key = real(path);
+        let key = place(path);
         if let Some(log) = logs.get(&key).and_then(Weak::upgrade) {
             log.borrow_mut().set_rules(rules);
             return log;
@@ -45,7 +45,7 @@ pub(super) fn log(path: &Path, home: &Path, rules: Rules) -> Rc<RefCell<LogFile>
 pub(super) fn witness(seen: Seen) -> Rc<RefCell<Witness>> {
     WITNESSES.with_borrow_mut(|witnesses| {
         witnesses.retain(|_, witness| witness.strong_count() > 0);
-        let key = real(seen.path());
+        let key = place(seen.path());
         let known = witnesses.get(&key).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
             let witness = Rc::new(RefCell::new(Witness::new(seen)));

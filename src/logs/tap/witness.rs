@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::is_full;
-use crate::logs::real;
+use crate::logs::place;
 use crate::logs::rotate::{self, Rules};
 use crate::logs::times::{Index, Record, Writer};
 
@@ -114,7 +114,7 @@ impl Witness {
         if length <= from {
             return Ok(());
         }
-        let log = real(&self.seen.path);
+        let log = place(&self.seen.path);
         let new = Record { offset: from, time: now };
         let records = match &mut self.index {
             Keeper::Another => return Ok(()),

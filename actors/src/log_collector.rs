@@ -6,6 +6,7 @@
 //! does not cost a wake-up a line. A stream at rest costs nothing at all.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -15,9 +16,11 @@ use crate::pace::Pace;
 use crate::ports::{Pumped, Tap};
 use crate::value::AppName;
 
-/// How many pieces are moved at the most after the end of an app, beside as many as its pipe holds bytes: a piece may be
-/// as little as that.
+/// How many pieces are moved at the most after the end of an app, beyond what its pipe holds then: others may still write.
 const DRAIN: usize = 64;
+
+/// How long a stream rests that could not be read, or waited for: there may be descriptors again by then.
+const FAULT: Duration = Duration::from_millis(100);
 
 /// One of an app's streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,12 +90,25 @@ impl LogCollector {
     }
 }
 
+/// Faults of a stream in a row, of which the first is told.
+#[derive(Default)]
+struct Faults(bool);
+
+impl Faults {
+    fn tell(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.0, true) {
+            tracing::error!(%error, "cannot collect output, trying again");
+        }
+    }
+}
+
 /// What a stream is asked to answer when it is drained.
 type Answer = oneshot::Sender<()>;
 
 /// Moves a stream until it ends, or until it is asked to drain and is empty.
 async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
     let mut pace = Pace::default();
+    let mut faults = Faults::default();
     let mut pumped = Pumped::Empty;
     let answer = loop {
         match pace.after(pumped) {
@@ -112,7 +128,10 @@ async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
                 tokio::select! {
                     biased;
                     asked = &mut drain => break asked,
-                    ready = tap.ready() => if ready.is_err() { return },
+                    ready = tap.ready() => if let Err(error) = ready {
+                        faults.tell(&error);
+                        tokio::time::sleep(FAULT).await;
+                    },
                     () = tidy => {
                         tap.tidy();
                         continue;
@@ -127,14 +146,23 @@ async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
             },
         }
         pumped = match tap.pump() {
-            Ok(Pumped::End) | Err(_) => return,
-            Ok(pumped) => pumped,
+            Ok(Pumped::End) => return,
+            Ok(pumped) => {
+                faults = Faults::default();
+                pumped
+            }
+            Err(error) => {
+                faults.tell(&error);
+                tokio::time::sleep(FAULT).await;
+                Pumped::Empty
+            }
         };
     };
     // Whoever still writes after this has got away from the app, and must not keep it from its end.
-    let mut pieces = if answer.is_ok() { DRAIN + tap.pending() } else { 0 };
+    let mut pieces = if answer.is_ok() { DRAIN } else { 0 };
+    let all = tap.moved() + tap.pending();
     while pieces > 0 && matches!(tap.pump(), Ok(Pumped::Little | Pumped::Some | Pumped::Full)) {
-        pieces -= 1;
+        pieces -= usize::from(tap.moved() >= all);
         tokio::task::yield_now().await;
     }
     drop(tap); // Whatever it still has to say, it says before the answer.
@@ -211,7 +239,7 @@ mod tests {
         pieces: VecDeque<Pumped>,
         moved: Arc<Mutex<usize>>,
         /// What it says it holds.
-        bytes: usize,
+        bytes: u64,
         /// Chores that wait, an hour each.
         chores: usize,
     }
@@ -231,8 +259,12 @@ mod tests {
             Ok(piece)
         }
 
-        fn pending(&self) -> usize {
+        fn pending(&self) -> u64 {
             self.bytes
+        }
+
+        fn moved(&self) -> u64 {
+            *self.moved.lock().unwrap() as u64
         }
 
         fn chore(&self) -> Option<Duration> {

@@ -198,7 +198,9 @@ pub trait Tap {
     /// Moves what is there, at most one piece. It may block on the disk.
     fn pump(&mut self) -> io::Result<Pumped>;
     /// How many bytes are there to be moved.
-    fn pending(&self) -> usize;
+    fn pending(&self) -> u64;
+    /// How many bytes have been moved so far.
+    fn moved(&self) -> u64;
     /// After how long there is something to be done although nothing comes; nothing most of the time.
     fn chore(&self) -> Option<Duration>;
     /// Does it.

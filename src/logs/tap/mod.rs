@@ -112,6 +112,8 @@ struct PipeTap {
     blocked: Option<Instant>,
     /// Bytes that have been taken from the pipe, and could not be written.
     unwritten: usize,
+    /// Bytes that have been moved or dropped.
+    total: u64,
     /// Bytes that have been moved since the pipe was empty.
     run: usize,
     /// Whether these have come since then without a rest.
@@ -147,6 +149,7 @@ pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
         dropped: None,
         blocked: None,
         unwritten: 0,
+        total: 0,
         run: 0,
         fresh: false,
     }))
@@ -167,6 +170,7 @@ impl Tap for PipeTap {
             Ok(moved) => {
                 self.recovered();
                 self.blocked = None;
+                self.total += moved.bytes as u64;
                 let log = self.log.borrow();
                 if !self.mirrors.is_empty() && log.is_regular() {
                     show_again(&mut self.mirrors, &log, &moved);
@@ -185,8 +189,12 @@ impl Tap for PipeTap {
         }
     }
 
-    fn pending(&self) -> usize {
-        rustix::io::ioctl_fionread(&self.pipe).map_or(0, |bytes| bytes as usize)
+    fn pending(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0)
+    }
+
+    fn moved(&self) -> u64 {
+        self.total
     }
 
     fn chore(&self) -> Option<Duration> {
@@ -362,6 +370,7 @@ impl PipeTap {
             Ok(Some(bytes))
         })?;
         let Some(bytes) = bytes else { return Ok(Pumped::Empty) };
+        self.total += bytes as u64;
         if bytes > 0 {
             let now = SystemTime::now();
             if self.dropped.is_none() {

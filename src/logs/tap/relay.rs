@@ -88,13 +88,21 @@ impl Tap for Relay {
             Some(piece) => {
                 self.witness.borrow_mut().hear();
                 self.take(&piece);
-                if piece.len() >= PIECE / 2 { Pumped::Full } else { Pumped::Some }
+                match piece.len() {
+                    much if much >= PIECE / 2 => Pumped::Full,
+                    middling if middling >= PIECE / 8 => Pumped::Some,
+                    _ => Pumped::Little,
+                }
             }
         })
     }
 
-    fn pending(&self) -> usize {
-        rustix::io::ioctl_fionread(&self.pipe).map_or(0, |bytes| bytes as usize)
+    fn pending(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0)
+    }
+
+    fn moved(&self) -> u64 {
+        self.ear.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
     fn chore(&self) -> Option<Duration> {

@@ -32,6 +32,9 @@ pub use choice::{Place, Teelog, choose};
 /// How long it is given when nothing comes from it any more, once its app is gone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How many times as long it is given at the most, however much comes.
+const MOST_PATIENT: u32 = 10;
+
 /// How often it is looked whether something has come from it.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -204,9 +207,11 @@ pub async fn drain(host: &Rc<Host>, app: &AppName) {
     };
     let pidfd = host.with(app, |held| held.writer.as_ref().map(|writer| writer.pidfd.try_clone()));
     let Some(Ok(pidfd)) = pidfd else { return end(host, app).await };
+    // Somebody who has got away from the app may write to it for ever.
+    let last = monotonic() + PATIENCE * MOST_PATIENT;
     let (mut bytes, mut until) = (heard(), monotonic() + PATIENCE);
     while tokio::time::timeout(LOOK, gone(&pidfd)).await.is_err() {
-        if monotonic() > until {
+        if monotonic() > until.min(last) {
             let text = "teelog did not end with its app, killed";
             host.note_event(app, Level::Warn, text);
             break;

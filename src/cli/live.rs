@@ -15,6 +15,9 @@ use crate::logs::follow::{Tail, Watch, Woken};
 use crate::logs::level;
 use crate::logs::stamps::Stamps;
 
+/// The most that is read of a log before it is the next one's turn, and Ctrl-C's, in bytes.
+const TURN: u64 = 1 << 20;
+
 /// Lines of several logs that are held to be put in order, in bytes.
 const HELD: usize = 8 << 20;
 
@@ -104,23 +107,33 @@ impl<W: Write> Follow<'_, W> {
             for log in &self.logs {
                 watch.add(log.tail.path()).map_err(failed)?;
             }
-            self.show()?;
+            let more = self.show()?;
             let left = self.until.map(|until| Duration::from_micros(until.saturating_sub(now())));
-            if left == Some(Duration::ZERO) || watch.wait(left).map_err(failed)? == Woken::Interrupted {
-                self.show()?;
+            let over = left == Some(Duration::ZERO) && !more;
+            let longest = if more { Some(Duration::ZERO) } else { left };
+            if over || watch.wait(longest).map_err(failed)? == Woken::Interrupted {
+                if !more {
+                    self.show()?;
+                }
                 return self.finish().map_err(CliError::Output);
             }
         }
     }
 
-    /// Shows all that there is.
-    fn show(&mut self) -> Result<(), CliError> {
+    /// Shows what there is: all, or as much as is one log's turn. Returns whether there is more.
+    fn show(&mut self) -> Result<bool, CliError> {
         let mut held: Vec<Held> = Vec::new();
-        let mut size = 0;
-        let Self { logs, page, raw, stamps, .. } = self;
+        let (mut size, mut more) = (0, false);
+        let Self { logs, page, raw, stamps, until, .. } = self;
+        let is_over = |time: u64| until.is_some_and(|until| time >= until);
         let alone = logs.len() == 1;
         for (origin, Live { tail, lines }) in logs.iter_mut().enumerate() {
-            let read = tail.read_batches::<Broken>(&mut |piece, time| {
+            let mut over = false;
+            let read = tail.read_some::<Broken>(TURN, &mut |piece, time| {
+                over |= time.is_some_and(is_over);
+                if over {
+                    return Ok(());
+                }
                 if *raw {
                     let line = Line { origin, text: piece, begins: true, time: None, level: None };
                     return page.write(line).map_err(Broken::Write);
@@ -138,11 +151,12 @@ impl<W: Write> Follow<'_, W> {
                 }
                 Ok(())
             });
-            read.map_err(|broken| broken.at(tail.path()))?;
+            // What comes behind the end is not waited for.
+            more |= read.map_err(|broken| broken.at(tail.path()))? && !over;
         }
         put(&mut self.page, &mut held).and_then(|()| self.page.flush()).map_err(CliError::Output)?;
         self.logs.iter_mut().flat_map(|log| log.tail.unread.drain(..)).for_each(|unread| self.screen.note(&unread));
-        Ok(())
+        Ok(more)
     }
 
     /// Shows lines that have no end, and will not get one any more.

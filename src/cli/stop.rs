@@ -77,7 +77,8 @@ Examples:
 fn remove_pidfile(session: &mut Session, app: &AppName) -> Result<(), CliError> {
     let ask = options::plain(&session.globals)?;
     let Ok(found) = session.root()?.app(app.as_str()) else { return Ok(()) };
-    let Some(path) = options::resolved(session.root()?, &found, &ask).and_then(|options| options.pidfile.path) else {
+    let options = options::resolved(session.root()?, &found, &ask);
+    let Some(path) = options.and_then(|options| options.pidfile.path).map(|path| found.run_dir().join(path)) else {
         return Ok(());
     };
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };

@@ -16,7 +16,7 @@ const KEYS: [&str; 7] = ["level", "lvl", "severity", "loglevel", "log_level", "l
 pub fn of(line: &[u8]) -> Option<Level> {
     let near = &line[..line.len().min(NEAR)];
     match near.first()? {
-        b'{' => return field(line, is_a_field_of_json, json_value),
+        b'{' => return field(line, &mut Json::default().fields(), json_value),
         b'<' => {
             if let Some(level) = syslog(near) {
                 return Some(level);
@@ -33,7 +33,7 @@ pub fn of(line: &[u8]) -> Option<Level> {
         }
         _ => {}
     }
-    field(near, is_a_field_of_logfmt, logfmt_value).or_else(|| spoken(near))
+    field(near, &mut |line, begin| is_a_field_of_logfmt(&line[..begin]), logfmt_value).or_else(|| spoken(near))
 }
 
 /// Whether a line begins as those of glog and klog do: `E0131 12:00:00.000000`.
@@ -83,9 +83,13 @@ fn syslog(line: &[u8]) -> Option<Level> {
     }
 }
 
-/// The value of the first field that is called like one with a level: `is_field` tells whether what stands before a name
-/// makes it one, and `value` reads what follows it.
-fn field(line: &[u8], is_field: fn(&[u8]) -> bool, value: fn(&[u8]) -> Option<Level>) -> Option<Level> {
+/// The value of the first field that is called like one with a level: `is_field` tells whether a name that begins there is
+/// one's, asked from left to right, and `value` reads what follows it.
+fn field(
+    line: &[u8],
+    is_field: &mut dyn FnMut(&[u8], usize) -> bool,
+    value: fn(&[u8]) -> Option<Level>,
+) -> Option<Level> {
     // Each name has a `v`, which is a rare letter.
     for at in memchr::memchr_iter(b'v', line) {
         for key in KEYS {
@@ -93,7 +97,7 @@ fn field(line: &[u8], is_field: fn(&[u8]) -> bool, value: fn(&[u8]) -> Option<Le
                 continue;
             };
             let Some(rest) = line[begin..].strip_prefix(key.as_bytes()) else { continue };
-            if let Some(level) = value(rest).filter(|_| is_field(&line[..begin])) {
+            if let Some(level) = value(rest).filter(|_| is_field(line, begin)) {
                 return Some(level);
             }
         }
@@ -101,20 +105,35 @@ fn field(line: &[u8], is_field: fn(&[u8]) -> bool, value: fn(&[u8]) -> Option<Le
     None
 }
 
-/// Whether a name behind this is one of the outermost object, and neither of one within it nor a part of a text.
-fn is_a_field_of_json(before: &[u8]) -> bool {
-    let (mut depth, mut in_text, mut escaped) = (0, false, false);
-    for byte in before {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => depth += 1,
-            b'}' | b']' if !in_text => depth -= 1,
-            _ => {}
-        }
+/// How far a line of JSON has been read.
+#[derive(Default)]
+struct Json {
+    at: usize,
+    depth: usize,
+    in_text: bool,
+    escaped: bool,
+}
+
+impl Json {
+    /// What tells whether a name is one of the outermost object, and neither of one within it nor a part of a text.
+    fn fields(mut self) -> impl FnMut(&[u8], usize) -> bool {
+        move |line, begin| begin > 0 && line[begin - 1] == b'"' && self.reads_a_name_at(line, begin)
     }
-    depth == 1 && in_text && before.ends_with(b"\"")
+
+    fn reads_a_name_at(&mut self, line: &[u8], begin: usize) -> bool {
+        for byte in &line[self.at.min(begin)..begin] {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_text => self.escaped = true,
+                b'"' => self.in_text = !self.in_text,
+                b'{' | b'[' if !self.in_text => self.depth += 1,
+                b'}' | b']' if !self.in_text => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.at = begin;
+        self.depth == 1 && self.in_text
+    }
 }
 
 /// Whether a name behind this begins a field, and stands neither in a quoted text nor in an address.

@@ -89,7 +89,7 @@ fn next_time(source: &mut Source, outputs: bool) -> io::Result<Option<u64>> {
         .flatten();
     Ok(Some(match event.map(|event| Happening::parse(event.text)) {
         Some(Happening::Started { .. }) => time.saturating_sub(EARLIER),
-        Some(Happening::Ended(_)) => time + LATER,
+        Some(Happening::Ended(_)) => time.saturating_add(LATER),
         Some(Happening::Dropped(gap)) => time.min(gap.to.saturating_mul(1_000)),
         _ => time,
     }))

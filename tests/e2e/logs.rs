@@ -432,3 +432,28 @@ fn that_nothing_is_found_is_said_beside_the_output() {
     fs::write(web.path("logs/web.run"), "2026-01-31T12:00:00.000Z info  started, pid 7\n").unwrap();
     home.ctl(["events", "--level", "error", "web"]).ok().explains("no event matches");
 }
+
+#[test]
+fn a_log_that_grows_faster_than_it_is_shown_is_left_all_the_same() {
+    let home = Home::new();
+    home.app("web").behaves("flood").conf("[logging]\nmax_size = '20M'\nmax_count = 2");
+    home.ctl(["start", "web"]).ok();
+    for args in [&["logs", "-f", "-t", "--grep", "nothing of it", "web"] as &[&str], &["logs", "-f", "--stdout", "web"]]
+    {
+        let follower = home.spawn(args.iter().copied());
+        wait_until("it follows, and has its own way with Ctrl-C", SOON, || {
+            let status = fs::read_to_string(format!("/proc/{}/status", follower.pid())).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default().trim();
+            let caught = u64::from_str_radix(caught, 16).unwrap_or(0);
+            if caught & 1 << (Signal::SIGINT as u64 - 1) != 0 { Ok(()) } else { Err(status) }
+        });
+        follower.ctrl_c();
+        follower.wait_within(SOON).ok();
+    }
+    let begun = std::time::Instant::now();
+    let until =
+        format!("@{}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 2);
+    home.ctl(["logs", "-f", "--grep", "nothing of it", "--until", &until, "web"]).ok();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    home.ctl(["stop", "-f", "web"]).ok();
+}

@@ -8,6 +8,7 @@
 mod files;
 mod fingerprint;
 mod root;
+pub mod small;
 
 pub use files::{App, Interpreter, Script};
 pub use fingerprint::Fingerprint;

@@ -1,9 +1,6 @@
 //! What a plan depends on beside its options: who launches, and what this host can do. Gathered at the edge, and only as
 //! far as the options need it, so that planning stays pure and a plain launch asks nothing.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::firejail::{self, Firejail};
@@ -13,6 +10,7 @@ use super::sys::capabilities::Held;
 use super::sys::{CapabilitySys, Linux};
 use super::walls::ground::Ground;
 use super::{capabilities, filter, limits};
+use crate::app::small;
 use crate::cgroup::{Usable, Version};
 use crate::config::Options;
 
@@ -94,18 +92,6 @@ const LARGEST_PROFILE: u64 = 1 << 20;
 /// The text of a seccomp profile. A supervisor reads it, so nothing that could keep it waiting is opened.
 fn read_profile(file: &Path) -> Result<String, Report> {
     let failed = |why: Why| Report::new(StepName::Seccomp, format!("read the seccomp profile {}", file.display()), why);
-    let open = || -> io::Result<Vec<u8>> {
-        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(file)?;
-        if !opened.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
-        let mut bytes = Vec::new();
-        opened.take(LARGEST_PROFILE + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 {
-            ..=LARGEST_PROFILE => Ok(bytes),
-            _ => Err(io::Error::other("it is larger than 1 MiB")),
-        }
-    };
-    let bytes = open().map_err(|error| failed(error.into()))?;
+    let bytes = small::read(file, LARGEST_PROFILE).map_err(|error| failed(error.into()))?;
     String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".into()))
 }

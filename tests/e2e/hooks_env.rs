@@ -108,6 +108,11 @@ fn an_environment_file_that_is_wrong_stops_the_start() {
     let output = home.ctl(["start", "web"]);
     assert!(matches!(output.code(), 1 | 2), "{output}");
     output.explains("app.env").explains("2");
+    // Nobody waits for what a named pipe may bring.
+    std::fs::remove_file(app.path("app.env")).unwrap();
+    nix::unistd::mkfifo(&app.path("app.env"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    home.ctl(["start", "web"]).exits(1).explains("app.env: it is not a regular file");
+    home.ctl(["config", "check", "web"]).exits(2).says("app.env: it is not a regular file");
     assert!(app.processes().is_empty());
 }
 

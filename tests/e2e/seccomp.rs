@@ -323,7 +323,7 @@ fn a_profile_that_cannot_be_honoured_starts_nothing() {
     }
     fs::remove_file(app.path("profile.json")).expect("a file");
     nix::unistd::mkfifo(&app.path("profile.json"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
-    start(&home).explains("it is not a file");
+    start(&home).explains("it is not a regular file");
     assert!(app.processes().is_empty());
 
     // A name that no kernel has is no reason not to start, and is told.

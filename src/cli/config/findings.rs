@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use daemonctl_actors::value::AppName;
 
-use crate::app::{App, AppError, Interpreter, Root, Script};
+use crate::app::{App, AppError, Interpreter, Root, Script, small};
 use crate::config::problem::{Position, reason};
 use crate::config::{Ask, Options, Origin, Problem, Problems, Resolved, Sources, layers, resolve, table};
 use crate::launch::diagnose::fault_of;
@@ -228,7 +228,7 @@ impl Inspection<'_> {
         if let Some(file) = &process.environment_file {
             let file = subject.app.run_dir().join(file);
             let key = "process.environment_file";
-            match std::fs::read(&file) {
+            match small::read(&file, LARGEST) {
                 Ok(bytes) => {
                     if let Err(wrong) = parse_env_file(&bytes) {
                         let position = Some(Position { line: wrong.line, column: 1 });
@@ -378,9 +378,12 @@ fn named_in(subject: &Subject<'_>, sentence: &str) -> Option<&'static str> {
     table::table().iter().filter(set).find(|opt| named(opt)).map(|opt| opt.name.as_str())
 }
 
+/// The largest file of variables that is read, as by the launcher.
+const LARGEST: u64 = 4 << 20;
+
 /// The interpreter that the first line of a script asks for.
 fn first_line(path: &Path) -> Option<String> {
-    let text = std::fs::read(path).ok()?;
+    let text = small::head(path, 256).ok()?;
     let line = text.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line.strip_prefix(b"#!")?).trim().to_owned();
     (!line.is_empty()).then_some(line)

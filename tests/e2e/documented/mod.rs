@@ -1,8 +1,8 @@
 //! What README and docs show is what happens.
 //!
 //! Every block marked `console` is played in a shell, in the order of its document: what follows `$ ` is typed, what
-//! follows that is what must come back. Numbers, times and sizes may be others (`page` says which), and a lone `…` stands
-//! for any lines. A pid that was shown may be typed again: it is the one that was seen then. A block below a comment
+//! follows that is what must come back. Pids, times and what is measured may be others (`page` says which), every other
+//! number is meant, and a lone `…` stands for any lines. A pid that was shown may be typed again: it is the one that was seen then. A block below a comment
 //! `<!-- not played: WHY -->` is left out, and one below `<!-- as root -->` is, unless root plays; what a comment
 //! `<!-- first: COMMAND -->` says is done before.
 

@@ -92,28 +92,38 @@ fn is_command(text: &str) -> bool {
     !text.starts_with("# NAME")
 }
 
-/// What may differ from one time to the next, and what stands for it.
-static VARIABLE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-    let rules = [
-        (r"\basked by \S+ \(uid \d+", "asked by <user>"),
-        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(UTC|Z))?", "<time>"),
-        (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "<time>"),
-        (r"\b\d+(\.\d+)?(ms|s|m|h|d)( ?\d+(ms|s|m|h))*\b", "<span>"),
-        (r"\b\d+(\.\d+)?[BKMG]\b", "<size>"),
-        (r"\b\d+(\.\d+)?%", "<percent>"),
-        (r"\d+(\.\d+)?", "<n>"),
-        (r"\s+", " "),
-    ];
-    rules.map(|(rule, name)| (Regex::new(rule).unwrap(), name)).into()
+/// What may differ from one time to the next. Every other number is part of what is said: a code, a count, a line, a
+/// limit. What is matched first counts, so that a value that was set is not taken for one that was measured.
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
+    let rule = r#"(?x)
+        \bof\ (?<most> \d+ )\ in\ one\ process\b     # Open files: this host's limit.
+      | (?<set>      "[^"]*" | \b(limit|of)\ [^\ ]+ | ^\d+[BKMG]$ )
+      | asked\ by\ (?<user> \S+\ \(uid\ \d+ )
+      | (\bpid\  | \b(running|starting|stopping)\  | ^main\ ) (?<pid> \d+ )\b
+      | ^ (?<process> \d+ )\ [A-Z]\     # In a tree of processes, with its state.
+      | (?<time>     (\d{4}-\d\d-\d\d[T\ ])? \d\d:\d\d:\d\d (\.\d+)? (\ ?(UTC|Z)\b)? )
+      | \btick\ (?<tick> \d+ )\b        # The clock of the tour.
+      | (?<span>     \b\d+(\.\d+)?(ms|s|m|h|d) (\ ?\d+(ms|s|m|h))*\b )
+      | (?<size>     \b\d+(\.\d+)?[BKMG]\b )
+      | (?<percent>  \b\d+(\.\d+)?% )
+    "#;
+    Regex::new(rule).expect("a rule")
 });
+
+/// What has a name of these in `VARIABLE`, and is left out.
+const NAMES: [&str; 9] = ["most", "user", "pid", "process", "time", "tick", "span", "size", "percent"];
 
 /// A line without what may differ.
 pub(super) fn lasting(line: &str) -> String {
-    let mut line = line.trim().to_owned();
-    for (rule, name) in VARIABLE.iter() {
-        line = rule.replace_all(&line, *name).into_owned();
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut lasting, mut done) = (String::new(), 0);
+    for found in VARIABLE.captures_iter(&line) {
+        for (name, part) in NAMES.iter().filter_map(|name| Some((name, found.name(name)?))) {
+            lasting += &format!("{}<{name}>", &line[done..part.start()]);
+            done = part.end();
+        }
     }
-    line
+    lasting + &line[done..]
 }
 
 /// Lines that come or do not, as chance has it: whether a script was killed while a child of its ran.
@@ -144,11 +154,14 @@ fn alike(shown: &str, came: &str) -> bool {
     left.ends_with(last)
 }
 
-/// The numbers of two lines that say the same.
-pub(super) fn numbers<'a>(shown: &'a str, came: &'a str) -> Vec<(&'a str, &'a str)> {
-    static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b\d{3,7}\b").unwrap());
-    let all = |line: &'a str| NUMBER.find_iter(line).map(|found| found.as_str());
-    all(shown).zip(all(came)).collect()
+/// The pids of two lines that say the same.
+pub(super) fn pids(shown: &str, came: &str) -> Vec<(String, String)> {
+    let all = |line: &str| {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let found = VARIABLE.captures_iter(&line).filter_map(|found| found.name("pid").or(found.name("process")));
+        found.map(|pid| pid.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    all(shown).into_iter().zip(all(came)).collect()
 }
 
 #[test]
@@ -167,11 +180,53 @@ fn only_what_may_differ_may_differ() {
         let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
         agree(&owned(shown), &owned(came))
     };
-    assert!(agree(&["started a (pid 13812)"], &["started a (pid 7)"]));
-    assert!(agree(&["a  running  up 4s, 3.2M"], &["a running up 30ms, 768K"]));
     assert!(agree(&["one", "…", "two …"], &["one", "x", "y", "two three"]));
     assert!(!agree(&["started a"], &["started b"]));
     assert!(!agree(&["one"], &["one", "two"]));
     assert!(!agree(&["a"], &[]));
-    assert_eq!(numbers("pid 13812, up 4s", "pid 321, up 5s"), [("13812", "321")]);
+}
+
+#[test]
+fn a_number_may_be_another_only_where_it_was_measured_or_given_by_the_system() {
+    let alike = |shown: &str, came: &str| alike(shown, came) && alike(came, shown);
+    let measured = [
+        ("started a (pid 13812)", "started a (pid 7)"),
+        ("a  running  13812  4s  -", "a running 7 30ms -"),
+        ("main        23193 /bin/sh", "main 7 /bin/sh"),
+        ("  23193  S      0.0%  1.6M    1        sh", "  7  S  12.5%  768K  1  sh"),
+        ("killed by SIGKILL after 3s", "killed by SIGKILL after 1m 2s"),
+        ("2026-11-23T03:39:27.464Z info  started", "2027-01-01T00:00:00.001Z info  started"),
+        ("since 2026-11-23 03:39:32 UTC, 1.2s ago", "since 2026-11-24 04:40:33 UTC, 2s ago"),
+        ("start asked by root (uid 0, pid 22699)", "start asked by eve (uid 1000, pid 5)"),
+        ("out | tick 3", "out | tick 4"),
+        ("open files  7, 4 of 20000 in one process", "open files  7, 4 of 1024 in one process"),
+    ];
+    for (shown, came) in measured {
+        assert!(alike(shown, came), "{shown:?} and {came:?}");
+    }
+    let said = [
+        ("7", "0"),
+        ("512M", "1G"),
+        ("exit 7 after 2ms", "exit 0 after 2ms"),
+        ("  23193  S  0.0%  1.6M  1  sh", "  23193  S  0.0%  1.6M  2  sh"),
+        ("1 restart, last: exit 3", "2 restarts, last: exit 3"),
+        ("restart 1 of 3 in 1.1s", "restart 1 of 4 in 1.1s"),
+        ("out of memory (limit 64M) after 3s", "out of memory (limit 65M) after 3s"),
+        ("memory 760K of 256M: cgroup v1", "memory 760K of 128M: cgroup v1"),
+        ("memory_limit = \"512M\"", "memory_limit = \"1G\""),
+        ("conf.toml:3:13: wrong", "conf.toml:4:13: wrong"),
+        ("open files  7, 4 of 20000 in one process", "open files  8, 4 of 20000 in one process"),
+        ("CapEff: 0000000000000400", "CapEff: 0000000000000000"),
+    ];
+    for (shown, came) in said {
+        assert!(!alike(shown, came), "{shown:?} and {came:?}");
+    }
+}
+
+#[test]
+fn a_pid_is_known_again() {
+    let pair = |shown: &str, came: &str| vec![(shown.to_owned(), came.to_owned())];
+    assert_eq!(pids("started, pid 13812, up 400s", "started, pid 321, up 500s"), pair("13812", "321"));
+    assert_eq!(pids("a  running  13812  4s  127", "a  running  321  4s  127"), pair("13812", "321"));
+    assert_eq!(pids("exit 127", "exit 127"), []);
 }

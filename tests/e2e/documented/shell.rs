@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use super::page::{Step, agree, numbers};
+use super::page::{Step, agree, pids};
 use crate::support::{Home, binary, poll};
 
 /// How long an answer may take, and how long it may take to become what is shown.
@@ -20,8 +20,8 @@ pub(super) struct Shell {
     process: Child,
     input: Option<ChildStdin>,
     output: Receiver<String>,
-    /// Numbers that were shown, and those that came in their place.
-    numbers: BTreeMap<String, String>,
+    /// Pids that were shown, and those that came in their place.
+    pids: BTreeMap<String, String>,
     home: Home,
 }
 
@@ -47,7 +47,7 @@ impl Shell {
             }
         });
         let input = process.stdin.take();
-        Self { process, input, output, numbers: BTreeMap::new(), home }
+        Self { process, input, output, pids: BTreeMap::new(), home }
     }
 
     /// Does something that the document does not show.
@@ -74,13 +74,13 @@ impl Shell {
             panic!("{document}:{}: {typed}\n---- is shown\n{shown}\n---- came\n{came}\n----", step.line)
         });
         for (shown, came) in step.answer.iter().zip(&came) {
-            self.numbers.extend(numbers(shown, came).into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())));
+            self.pids.extend(pids(shown, came));
         }
     }
 
     /// A text of the document as it has to be here: directories of this world, and pids that were seen.
     fn here(&self, text: &str) -> String {
-        let known = |word: &str| self.numbers.get(word).map_or_else(|| word.to_owned(), String::clone);
+        let known = |word: &str| self.pids.get(word).map_or_else(|| word.to_owned(), String::clone);
         let parts = text.split_inclusive(|c: char| !c.is_ascii_digit()).map(|part| {
             let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
             format!("{}{}", known(digits), &part[digits.len()..])

@@ -11,8 +11,9 @@ mod shell;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::support::{Home, is_root};
+use crate::support::{Home, binary, is_root};
 use page::{Block, Terms};
 use shell::Shell;
 
@@ -126,6 +127,32 @@ fn a_container_is_asked_for_its_health() {
             assert!(line.contains(r#""health""#), "{}: {line}", path.display());
         }
     }
+}
+
+/// systemd finds nothing to complain of in any whole unit.
+#[test]
+fn every_unit_that_is_shown_is_one() {
+    let home = Home::new();
+    let mut shown = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        let blocks = text.split("\n```ini\n").skip(1).map(|block| block.split("\n```").next().unwrap());
+        for unit in blocks.filter(|block| block.contains("\n[Unit]\n")) {
+            let here = unit.replace("/usr/local/bin/daemonctl", &binary("daemonctl").to_string_lossy());
+            let file = home.base().join("apps.service");
+            fs::write(&file, here).unwrap();
+            let mut verify = Command::new("systemd-analyze");
+            let Ok(said) = verify.args(["verify", "--man=no"]).arg(&file).output() else {
+                eprintln!("SKIPPED: systemd-analyze is not installed");
+                return;
+            };
+            let complaints = String::from_utf8_lossy(&said.stderr);
+            let complains = !said.status.success() || complaints.contains("apps.service");
+            assert!(!complains, "{}:\n{unit}\n{complaints}", path.display());
+            shown += 1;
+        }
+    }
+    assert!(shown > 0);
 }
 
 #[test]

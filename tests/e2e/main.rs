@@ -41,6 +41,7 @@ mod progress;
 mod races;
 mod restarts;
 mod rotation;
+mod screens;
 mod seccomp;
 mod servers;
 mod speed;

@@ -1,97 +1,13 @@
 //! `status --watch`, in a real terminal emulator.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Home, SOON, binary, kill, wait_until};
-
-/// A shell in a window of tmux, in the home's root.
-struct Window<'home> {
-    home: &'home Home,
-    socket: String,
-}
-
-impl<'home> Window<'home> {
-    fn open(home: &'home Home, columns: u16, rows: u16) -> Self {
-        let socket = home.base().join("tmux").to_string_lossy().into_owned();
-        let window = Self { home, socket };
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        window.tmux(&["new-session", "-d", "-x", &columns, "-y", &rows, "env PS1='shell> ' sh"]);
-        window.tmux(&["set", "-g", "status", "off"]);
-        window.wait_for("shell>");
-        window
-    }
-
-    #[track_caller]
-    fn tmux(&self, args: &[&str]) -> String {
-        let mut command = self.home.program("tmux".as_ref(), ["-S", &self.socket, "-f", "/dev/null"]);
-        let output = command.args(args).env("TERM", "xterm-256color").env("SHELL", "/bin/sh").output().expect("tmux");
-        assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Types a line in the shell.
-    fn line(&self, line: &str) {
-        self.tmux(&["send-keys", "-l", line]);
-        self.press("Enter");
-    }
-
-    /// `daemonctl` with the binary of this build.
-    fn ctl(&self, args: &str) {
-        self.line(&format!("{} {args}", binary("daemonctl").display()));
-    }
-
-    /// Presses a key, by the name it has in tmux.
-    fn press(&self, key: &str) {
-        self.tmux(&["send-keys", key]);
-    }
-
-    fn resize(&self, columns: u16, rows: u16) {
-        self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]);
-    }
-
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    #[track_caller]
-    fn wait_for(&self, text: &str) -> String {
-        self.wait_until(text, |screen| screen.contains(text))
-    }
-
-    #[track_caller]
-    fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
-        wait_until(&format!("the screen shows {what:?}"), SOON, || {
-            let screen = self.screen();
-            if is_so(&screen) { Ok(screen) } else { Err(screen) }
-        })
-    }
-
-    /// The settings of the terminal.
-    #[track_caller]
-    fn settings(&self, file: &str) -> String {
-        self.line(&format!("stty -a > {file}.part; mv {file}.part {file}"));
-        let path = self.home.root().join(file);
-        wait_until("the settings are written", SOON, || {
-            std::fs::read_to_string(&path).map_err(|error| error.to_string())
-        })
-    }
-
-    fn watcher(&self) -> i32 {
-        self.home.running("status").first().map(|process| process.pid).expect("a watcher")
-    }
-}
-
-impl Drop for Window<'_> {
-    fn drop(&mut self) {
-        let mut command = Command::new("tmux");
-        let _ = command.args(["-S", &self.socket, "kill-server"]).stderr(Stdio::null()).status();
-    }
-}
+use crate::support::{Home, SOON, Window, binary, kill, wait_until};
 
 #[test]
 fn apps_are_watched_found_and_acted_on() {
@@ -155,7 +71,7 @@ fn apps_are_watched_found_and_acted_on() {
     window.wait_for("resident");
 
     window.press("q");
-    let left = window.wait_until("the shell as it was", |screen| screen.trim_end().ends_with("shell>"));
+    let left = window.wait_until("the shell as it was", Window::is_at_prompt);
     assert!(left.contains("before") && !left.contains("NAME▼"), "{left}");
     home.ctl(["stop-all"]).ok();
 }
@@ -187,8 +103,7 @@ fn the_terminal_is_given_back_however_it_ends() {
         let left = window.wait_until(expected, |screen| screen.lines().any(|line| line == expected));
         assert!(!left.contains("NAME▼"), "{way}: {left}");
         assert_eq!(window.settings(&format!("settings-{}", way.to_lowercase())), before, "{way}");
-        window.line("clear");
-        window.wait_until("a clean screen", |screen| screen.trim() == "shell>");
+        window.clear();
     }
     // Ctrl-Z leaves it for a while.
     window.ctl("status -w");
@@ -199,7 +114,7 @@ fn the_terminal_is_given_back_however_it_ends() {
     window.line("fg");
     window.wait_for("NAME▼");
     window.press("q");
-    window.wait_until("the shell", |screen| screen.trim_end().ends_with("shell>"));
+    window.wait_until("the shell", Window::is_at_prompt);
     home.ctl(["stop-all"]).ok();
 }
 
@@ -219,7 +134,7 @@ fn a_window_that_is_too_small_or_empty_says_so() {
     window.press("x");
     window.wait_for("daemonctl init NAME makes one");
     window.press("C-c");
-    window.wait_until("the shell", |screen| screen.trim_end().ends_with("shell>"));
+    window.wait_until("the shell", Window::is_at_prompt);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod pty;
 mod status;
 mod terminal;
 mod wait;
+mod window;
 
 pub(crate) use app::AppDir;
 pub(crate) use archives::{archives, everything};
@@ -26,6 +27,7 @@ pub(crate) use pty::on_terminal;
 pub(crate) use status::{LastExit, Status};
 pub(crate) use terminal::{Shows, Terminal};
 pub(crate) use wait::{SOON, always, poll, wait_until};
+pub(crate) use window::Window;
 
 /// Whether the test runs as root; says that it does not do its work otherwise.
 pub(crate) fn is_root(what: &str) -> bool {

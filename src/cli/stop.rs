@@ -81,6 +81,7 @@ fn remove_pidfile(session: &mut Session, app: &AppName) -> Result<(), CliError> 
     let Some(path) = options.and_then(|options| options.pidfile.path).map(|path| found.run_dir().join(path)) else {
         return Ok(());
     };
+    let path = found.run_dir().join(path); // As the supervisor has it, wherever this command is typed.
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
     if text.trim().parse::<u32>().is_ok_and(|pid| Path::new("/proc").join(pid.to_string()).exists()) {
         session.screen.note(&format!("{} names a process that runs; it was left as it is", path.display()));

@@ -10,6 +10,7 @@ mod support;
 
 mod attach;
 mod capabilities;
+mod commands;
 mod completions;
 mod compression;
 mod config;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Home, Output, SOON, binary, copy_program, is_root, wait_until};
+use crate::support::{AppDir, Home, Output, SOON, binary, copy_program, is_root, wait_until};
 
 /// The objects of `events --json`.
 fn objects(output: &Output) -> Vec<Value> {
@@ -201,4 +201,30 @@ fn events_of_several_apps_stand_in_the_order_of_their_times() {
     let times: Vec<String> =
         objects(&told).iter().map(|event| event["time"].as_str().unwrap()[20..23].into()).collect();
     assert_eq!(times, ["595", "596", "597", "598"], "{told}");
+}
+
+#[test]
+fn an_app_may_be_quiet_or_tell_everything_and_has_its_errors_where_it_wants() {
+    let home = Home::new();
+    let [quiet, verbose] = ["quiet", "verbose"].map(|name| home.app(name).run_script("echo out; echo err >&2; exit 3"));
+    for app in [quiet, verbose] {
+        app.script("on-stop", "exit 0");
+    }
+    quiet.conf("logging.quiet = true\nlogging.stderr_file = 'mistakes'");
+    verbose.conf("logging.verbose = true");
+    home.ctl(["start", "quiet", "verbose"]).ok();
+    let levels = |app: &AppDir| {
+        app.wait_for_state("exited");
+        let mut levels: Vec<_> =
+            app.events().lines().map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect();
+        levels.sort();
+        levels.dedup();
+        levels
+    };
+    assert_eq!(levels(&quiet), ["warn"], "{}", quiet.events());
+    assert_eq!(levels(&verbose), ["debug", "info", "warn"], "{}", verbose.events());
+    assert!(verbose.events().contains("debug on-stop succeeded"), "{}", verbose.events());
+    assert_eq!((quiet.read("mistakes"), quiet.err()), ("err\n".into(), String::new()));
+    assert_eq!(home.ctl(["logs", "--stderr", "quiet"]).ok().stdout, "err\n");
+    assert_eq!((quiet.log(), verbose.err()), ("out\n".into(), "err\n".into()));
 }

@@ -200,6 +200,32 @@ fn signals_are_kept_back_where_that_is_asked_for() {
 }
 
 #[test]
+fn only_signals_of_the_list_are_handed_on_and_of_these_none_that_is_preserved() {
+    let home = Home::new();
+    let app = home.app("web").behaves("record signals");
+    app.conf("signals.forward_list = ['USR1', 'WINCH']\nsignals.preserve_signals = ['WINCH']");
+    let run = home.spawn(["run", "web"]);
+    app.wait_for_text("signals", "ready\n");
+    for signal in [Signal::SIGUSR2, Signal::SIGWINCH, Signal::SIGUSR1] {
+        run.signal(signal);
+    }
+    app.wait_for_text("signals", "USR1\n");
+    run.signal(Signal::SIGTERM);
+    run.wait().exits(0);
+    assert_eq!(app.read("signals"), "ready\nUSR1\nTERM\n");
+
+    // The command line has the last word.
+    let run = home.spawn(["run", "-S", "USR2", "web"]);
+    app.wait_for_text("signals", "TERM\nready\n");
+    run.signal(Signal::SIGUSR1);
+    run.signal(Signal::SIGUSR2);
+    app.wait_for_text("signals", "USR2\n");
+    run.signal(Signal::SIGTERM);
+    run.wait().exits(0);
+    assert_eq!(app.read("signals"), "ready\nUSR1\nTERM\nready\nUSR2\nTERM\n");
+}
+
+#[test]
 fn stop_from_another_terminal() {
     let home = Home::new();
     let app = home.app("web").behaves("slow-term 50 0");

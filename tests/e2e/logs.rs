@@ -457,3 +457,35 @@ fn a_log_that_grows_faster_than_it_is_shown_is_left_all_the_same() {
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     home.ctl(["stop", "-f", "web"]).ok();
 }
+
+#[test]
+fn on_a_terminal_streams_have_their_colours_and_the_app_has_no_say_in_it() {
+    let home = Home::new();
+    let app = home.app("web").run_script(
+        "printf 'clear \\033[2J and ring \\007\\n'; while ! test -e go; do sleep 0.02; done; \
+         printf '\\033[31mred\\n' >&2; exit 3",
+    );
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_output("clear");
+    app.file("go", "");
+    app.wait_for_state("exited");
+    let shown = |args: &[&str]| {
+        let (code, shown) = home.on_terminal(args).wait();
+        assert_eq!(code, 0, "{shown}");
+        shown.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [dim, red, plain] = ["\x1b[2m", "\x1b[31m", "\x1b[0m"];
+    let all = shown(&["logs", "web"]);
+    assert!(all[0].starts_with(&format!("{dim}--- |{plain} started, pid ")), "{all:?}");
+    assert_eq!(all[1], format!("{dim}out |{plain} clear \\x1b[2J and ring \\x07"));
+    assert_eq!(all[2], format!("{red}err |{plain} \\x1b[31mred"));
+    assert!(all[3].starts_with(&format!("{dim}--- |{plain} exited 3 after ")), "{all:?}");
+    // What is asked for alone needs no mark; without colour the text is the same.
+    assert_eq!(shown(&["logs", "--stderr", "web"]), ["\\x1b[31mred"]);
+    assert_eq!(
+        shown(&["--no-color", "logs", "web"])[1..3],
+        ["out | clear \\x1b[2J and ring \\x07", "err | \\x1b[31mred"]
+    );
+    // Who reads a pipe wants the bytes.
+    assert_eq!(home.ctl(["logs", "--stderr", "web"]).ok().stdout, "\x1b[31mred\n");
+}

@@ -3,9 +3,10 @@
 //! Each story has a /dev of its own, in a mount namespace, in which /dev/log leads to a socket of the story: whatever
 //! daemon this machine has hears nothing of it.
 
+use std::io::Read;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -158,6 +159,53 @@ fn output_and_events_bear_tag_pid_facility_and_severity() {
     assert!(exited[0].starts_with(&format!("<28>my_web[{pid}]: exited 3 after")), "{exited:?}");
     // The files are what they always are.
     assert!(home.app("web").log().starts_with("out\n<4>careful\n"));
+}
+
+#[test]
+fn a_daemon_that_listens_for_streams_is_told_the_same() {
+    if !is_root("a /dev of one's own") {
+        return;
+    }
+    let home = Home::new();
+    let app = home
+        .app("web")
+        .run_script("echo out; echo err >&2; while ! test -e go; do sleep 0.02; done; echo again; exec sleep 1000");
+    let listen = || {
+        let listener = UnixListener::bind(socket(&home)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    };
+    let accept = |listener: &UnixListener| {
+        let connection = wait_until("syslog is called", SOON, || listener.accept().map_err(|error| error.to_string()));
+        connection.0.set_nonblocking(true).unwrap();
+        connection.0
+    };
+    // Messages end with NUL.
+    let hears = |stream: &mut UnixStream, texts: &[&str]| {
+        let mut bytes = Vec::new();
+        wait_until(&format!("syslog is told {texts:?}"), SOON, || {
+            let _ = stream.read_to_end(&mut bytes); // What there is; then it would wait.
+            let heard = String::from_utf8_lossy(&bytes);
+            let whole: Vec<String> = heard.split_terminator('\0').map(plain).collect();
+            let has = |text: &&str| whole.iter().any(|message| message.ends_with(*text));
+            if heard.ends_with('\0') && texts.iter().all(has) { Ok(whole) } else { Err(heard.into_owned()) }
+        })
+    };
+    let listener = listen();
+    home.finish(within(&home, &["start", "web", "--syslog"])).ok();
+    let pid = app.status().main_pid();
+    let mut stream = accept(&listener);
+    let heard = hears(&mut stream, &[": out", ": err", &format!(": started, pid {pid}")]);
+    for expected in [format!("<30>web[{pid}]: out"), format!("<27>web[{pid}]: err")] {
+        assert_eq!(heard.iter().filter(|message| **message == expected).count(), 1, "{heard:?}");
+    }
+    // Another daemon comes in its place.
+    drop((listener, stream));
+    std::fs::remove_file(socket(&home)).unwrap();
+    let listener = listen();
+    app.file("go", "");
+    hears(&mut accept(&listener), &[": again"]);
+    home.ctl(["stop", "web"]).ok();
 }
 
 /// The numbers of `line N` among messages.

@@ -28,13 +28,13 @@ pub(super) fn assert_cut_well(log: &Path, limit: u64) {
     }
 }
 
-/// An app that, once it finds the file `go`, prints numbered lines in bursts with a pause in seconds between, and then
-/// makes the file `done`.
+/// An app that, once it finds the file `go`, prints numbered lines in bursts with a pause in seconds between, until there
+/// is a file `hurry`, and then makes the file `done`.
 pub(super) fn numbered(bursts: u32, lines: u32, pause: f32) -> String {
     format!(
         "echo 000000000; while ! test -e go; do sleep 0.02; done\n\
          i=0; while [ $i -lt {bursts} ]; do\n\
-         seq -f %09.0f $((i * {lines} + 1)) $((i * {lines} + {lines})); sleep {pause}; i=$((i + 1)); done\n\
+         seq -f %09.0f $((i * {lines} + 1)) $((i * {lines} + {lines})); test -e hurry || sleep {pause}; i=$((i + 1)); done\n\
          touch done; exec sleep 1000"
     )
 }
@@ -55,20 +55,22 @@ pub(super) fn watched(home: &Home, app: &AppDir<'_>) -> (Foreground, Foreground)
 fn a_million_lines_survive_200_rotations_20_crashes_and_those_who_watch() {
     let home = Home::new();
     let app = home.app("web");
-    // A hundred bursts, so that the crashes hit the middle of it.
-    app.run_script(&numbered(100, 10_000, 0.04));
+    // Slow enough for all crashes to hit it while it writes, and each after more has been written.
+    app.run_script(&numbered(200, 5_000, 0.2));
     app.conf("logging.max_size = 50000");
     let (follower, stuck) = watched(&home, &app);
-    for _ in 0..20 {
+    for crash in 1..=20 {
         let (supervisor, _) = home.pair("web");
         let log = log_of(&app, "web");
         let rotated = archives(&log).len();
         kill(supervisor.pid, Signal::SIGKILL);
         wait_until("another one writes on", SOON, || match archives(&log).len() {
-            more if more > rotated + 2 || app.path("done").exists() => Ok(()),
+            more if more > rotated + 2 => Ok(()),
             same => Err(format!("{same} archives")),
         });
+        assert!(!app.path("done").exists(), "it has written all before crash {crash} was over");
     }
+    app.file("hurry", "");
     let log = log_of(&app, "web");
     wait_until("the last line has come", Duration::from_secs(50), || match app.read("logs/web.log") {
         end if end.ends_with("001000000\n") => Ok(()),

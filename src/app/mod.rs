@@ -8,8 +8,10 @@
 mod files;
 mod fingerprint;
 mod root;
+mod shown;
 pub mod small;
 
 pub use files::{App, Interpreter, Script};
 pub use fingerprint::Fingerprint;
 pub use root::{AppError, Root, RootError};
+pub use shown::{Shown, readable, readable_lines};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use daemonctl_actors::value::{AppName, NameError};
 
-use super::App;
+use super::{App, Shown};
 
 /// An apps root that exists. It is known by device and inode: two spellings of its path are one root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Root {
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
     /// It cannot be opened.
-    #[error("cannot use {path} as apps root", path = .path.display())]
+    #[error("cannot use {path} as apps root", path = .path.shown())]
     Open {
         /// The directory.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum RootError {
         source: io::Error,
     },
     /// It is a file.
-    #[error("cannot use {path} as apps root: it is not a directory", path = .0.display())]
+    #[error("cannot use {path} as apps root: it is not a directory", path = .0.shown())]
     NotADirectory(PathBuf),
 }
 
@@ -41,7 +41,7 @@ pub enum AppError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// There is no such directory.
-    #[error("no app {name:?} under {root}{hint}", root = .root.display(), hint = .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+    #[error("no app {name:?} under {root}{hint}", root = .root.shown(), hint = .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
     Missing {
         /// The name.
         name: String,
@@ -51,10 +51,10 @@ pub enum AppError {
         nearest: Option<String>,
     },
     /// There is a directory, but nothing in it to run.
-    #[error("{dir} is not an app: it has no run script, and no process.command in a conf.toml", dir = .0.display())]
+    #[error("{dir} is not an app: it has no run script, and no process.command in a conf.toml", dir = .0.shown())]
     Empty(PathBuf),
     /// Its `run` link leads nowhere.
-    #[error("{link} is a link to {target}, which is not there", link = .link.display(), target = .target.display())]
+    #[error("{link} is a link to {target}, which is not there", link = .link.shown(), target = .target.shown())]
     Dangling {
         /// The link.
         link: PathBuf,
@@ -62,7 +62,7 @@ pub enum AppError {
         target: PathBuf,
     },
     /// The directory cannot be read.
-    #[error("cannot read {path}", path = .path.display())]
+    #[error("cannot read {path}", path = .path.shown())]
     Read {
         /// The directory or file.
         path: PathBuf,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use super::layout::{Controller, Mount, Version, directory, mounts, own_path};
+use crate::app::Shown;
 
 /// The leaf that daemonctl's own processes are moved to.
 const LEAF: &str = "daemonctl-supervisor";
@@ -109,9 +110,9 @@ impl Host<'_> {
     /// The caller's own directory, if anything can be made there.
     fn own(&self, mount: &Mount, path: Option<PathBuf>) -> Result<PathBuf, String> {
         let own = path.and_then(|path| directory(mount, &path));
-        let own = own.ok_or_else(|| format!("its own control group cannot be seen in {}", mount.point.display()))?;
+        let own = own.ok_or_else(|| format!("its own control group cannot be seen in {}", mount.point.shown()))?;
         match mount.read_only {
-            true => Err(format!("{} is mounted read-only", mount.point.display())),
+            true => Err(format!("{} is mounted read-only", mount.point.shown())),
             false => Ok(own),
         }
     }
@@ -138,7 +139,7 @@ impl Host<'_> {
             if pids.iter().all(|pid| pid.parse().is_ok_and(self.is_ours)) {
                 return Ok(place(own, Some(own.join(LEAF))));
             }
-            why = Some(format!("{} holds processes that are not daemonctl's, and so cannot be divided", own.display()));
+            why = Some(format!("{} holds processes that are not daemonctl's, and so cannot be divided", own.shown()));
         }
         let beside = parent
             .filter(|parent| self.divisible(parent).is_ok() && (self.gives(parent, name) || self.is_root(parent)));
@@ -158,7 +159,7 @@ impl Host<'_> {
     fn writable(&self, path: &Path) -> Result<(), String> {
         let wanted = AccessFlags::W_OK;
         access(&self.at(path), wanted)
-            .map_err(|errno| format!("{} cannot be written: {}", path.display(), errno.desc().to_lowercase()))
+            .map_err(|errno| format!("{} cannot be written: {}", path.shown(), errno.desc().to_lowercase()))
     }
 
     /// Whether a group gives the controller to those below it.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::live::Live;
 use super::page::{Line, Origin, Page};
+use crate::app::Shown;
 use crate::logs::filter::Filter;
 use crate::logs::follow::Tail;
 use crate::logs::level;
@@ -178,5 +179,5 @@ fn spend(left: &mut usize) -> bool {
 
 /// What reading that log has come to.
 pub(super) fn reading(path: &Path, source: io::Error) -> CliError {
-    CliError::Io { doing: format!("read {}", path.display()), source }
+    CliError::Io { doing: format!("read {}", path.shown()), source }
 }

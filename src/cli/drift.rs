@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::app::{App, AppError, Fingerprint, Root};
+use crate::app::{App, AppError, Fingerprint, Root, Shown};
 use crate::config::{Ask, Sources, resolve};
 use crate::control::status::AppStatus;
 
@@ -63,7 +63,7 @@ pub(super) fn mistakes(app: &AppStatus, root: &Root, ask: &Ask, environment: &BT
 fn unusable(error: &AppError) -> String {
     match error {
         AppError::Empty(_) => "there is no run script, and no process.command in a conf.toml".to_owned(),
-        AppError::Dangling { target, .. } => format!("run is a link to {}, which is not there", target.display()),
+        AppError::Dangling { target, .. } => format!("run is a link to {}, which is not there", target.shown()),
         AppError::Read { source, .. } => format!("{error}: {source}"),
         AppError::Name(_) | AppError::Missing { .. } => error.to_string(),
     }

@@ -8,7 +8,7 @@ use daemonctl_actors::value::AppName;
 
 use super::outcome::Act;
 use super::text;
-use crate::app::{AppError, RootError};
+use crate::app::{AppError, RootError, Shown};
 use crate::config::Problems;
 use crate::control::client::ClientError;
 use crate::control::protocol::{Failure, FailureKind};
@@ -163,7 +163,7 @@ impl CliError {
             Self::Client(ClientError::Version) => Some("restart the supervisor: stop its apps, and start them".into()),
             Self::Root(_) => Some("give the apps root with -p DIR, or in DAEMONCTL_PATH".into()),
             Self::App(AppError::Missing { root, .. }) => {
-                Some(format!("daemonctl -p {} list shows all apps", root.display()))
+                Some(format!("daemonctl -p {} list shows all apps", root.shown()))
             }
             Self::OutOfReach { holder, runtime, .. } => Some(holder.as_ref().map_or_else(
                 || "it is another user's, has another DAEMONCTL_RUNTIME_DIR, or has lost its socket".into(),

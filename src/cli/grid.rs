@@ -5,6 +5,8 @@
 
 use anstyle::Style;
 
+use crate::app::readable;
+
 /// One cell: its text, and how it looks where there is colour.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
@@ -13,9 +15,9 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A cell in a style.
+    /// A cell in a style. What it says is one line, whatever names it holds.
     pub(super) fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        Self { text: readable(&text.into()), style }
     }
 
     /// What it says.
@@ -187,6 +189,12 @@ mod tests {
             [vec!["a".into(), Cell::styled("failed", red), "x".into()], vec!["long".into(), "ok".into(), "".into()]];
         assert_eq!(grid(&rows, false), "a     failed  x\nlong  ok\n");
         assert_eq!(grid(&rows, true), "a     \u{1b}[31mfailed\u{1b}[0m  x\nlong  ok\n");
+    }
+
+    #[test]
+    fn a_cell_is_one_line_and_plays_with_no_terminal() {
+        let rows = [vec!["a\nb\x1b[2J".into(), "c".into()]];
+        assert_eq!(grid(&rows, true), "a\\nb\\x1b[2J  c\n");
     }
 
     #[test]

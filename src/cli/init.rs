@@ -15,7 +15,7 @@ use daemonctl_actors::value::AppName;
 use super::Verb;
 use super::error::CliError;
 use super::session::Session;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Shown};
 use crate::config::table;
 use crate::launch::quoted;
 
@@ -67,18 +67,18 @@ Examples:
         let files = draft(&self.app, &command, self.check.as_deref());
         let there: Vec<&str> = files.iter().map(|file| file.name).filter(|name| dir.join(name).exists()).collect();
         if !there.is_empty() {
-            let message = format!("{} has {} already", dir.display(), and(&there));
+            let message = format!("{} has {} already", dir.shown(), and(&there));
             let hint =
                 format!("{}; nothing was changed", to_start_it(session.root()?.app(self.app.as_str()), &self.app));
             return Err(CliError::failed("make", &self.app, message, Some(hint)));
         }
         let names = and(&files.iter().map(|file| file.name).collect::<Vec<_>>());
         if dry_run {
-            session.screen.result(&format!("Would make {} with {names}", dir.display()))?;
+            session.screen.result(&format!("Would make {} with {names}", dir.shown()))?;
             return Ok(ExitCode::SUCCESS);
         }
         carry_out(&dir, &files)?;
-        session.screen.done(&format!("made {} with {names}", dir.display()))?;
+        session.screen.done(&format!("made {} with {names}", dir.shown()))?;
         let program = command.first().filter(|program| !is_found(program));
         if let Some(program) = program {
             session.screen.note(&format!("warning: {program} is not there yet: {} could not run it", self.app));
@@ -200,7 +200,7 @@ fn carry_out(dir: &Path, files: &[Draft]) -> Result<(), CliError> {
         if fresh {
             let _ = fs::remove_dir(dir);
         }
-        CliError::Io { doing: format!("make {}", path.display()), source }
+        CliError::Io { doing: format!("make {}", path.shown()), source }
     })
 }
 

@@ -5,7 +5,7 @@ use daemonctl_actors::value::AppName;
 use super::error::CliError;
 use super::session::{Session, never_started};
 use super::{drift, options};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Shown};
 use crate::control::status::AppStatus;
 use crate::supervise::instance::Asked;
 
@@ -71,9 +71,9 @@ pub(super) fn every_app(session: &mut Session) -> Result<Vec<AppStatus>, CliErro
     let mut all = all(session)?;
     examine(session, &mut all)?;
     let root = session.root()?;
-    let doing = format!("read {}", root.path().display());
+    let doing = format!("read {}", root.path().shown());
     for (path, why) in root.refused().map_err(|source| CliError::Io { doing, source })? {
-        session.screen.note(&format!("{} is left out: {why}", path.display()));
+        session.screen.note(&format!("{} is left out: {why}", path.shown()));
     }
     Ok(all)
 }
@@ -81,7 +81,7 @@ pub(super) fn every_app(session: &mut Session) -> Result<Vec<AppStatus>, CliErro
 fn all(session: &mut Session) -> Result<Vec<AppStatus>, CliError> {
     let mut all = session.status(&[])?;
     let root = session.root()?;
-    let doing = format!("read {}", root.path().display());
+    let doing = format!("read {}", root.path().shown());
     for name in root.names().map_err(|source| CliError::Io { doing, source })? {
         if all.iter().any(|status| status.name == name) {
             continue;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::error::CliError;
 use super::page::{Line, Page};
 use super::screen::Screen;
+use crate::app::Shown;
 use crate::config::values::Level;
 use crate::logs::body::LONGEST_LINE;
 use crate::logs::filter::Filter;
@@ -192,7 +193,7 @@ impl Broken {
     pub(super) fn at(self, path: &Path) -> CliError {
         match self {
             Self::Write(error) => CliError::Output(error),
-            Self::Read(source) => CliError::Io { doing: format!("read {}", path.display()), source },
+            Self::Read(source) => CliError::Io { doing: format!("read {}", path.shown()), source },
         }
     }
 }

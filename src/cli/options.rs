@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::error::CliError;
 use super::globals::Globals;
-use crate::app::{App, Root};
+use crate::app::{App, Root, Shown};
 use crate::config::{self, Ask, Options, Problems, Setting, Sources, table};
 
 /// Every option of the table that was given.
@@ -60,7 +60,7 @@ pub(super) fn plain(globals: &Globals) -> Result<Ask, CliError> {
 /// Refuses a file of variables that only this process can read, and only once, such as what a shell's `<(…)` leads to.
 fn can_be_read_later(flag: &str, file: &Path) -> Result<(), CliError> {
     if file.metadata().is_ok_and(|meta| !meta.is_file()) {
-        let message = format!("{flag} {}: it is not a regular file", file.display());
+        let message = format!("{flag} {}: it is not a regular file", file.shown());
         let hint =
             "each start reads it anew, in another process than this one: write the variables to a file".to_owned();
         return Err(CliError::Usage { message, hint: Some(hint) });
@@ -77,7 +77,7 @@ pub(super) fn resolved(root: &Root, app: &App, ask: &Ask) -> Option<Options> {
 
 /// A supervisor has another working directory than the command that asks it.
 fn absolute(path: &Path) -> Result<PathBuf, CliError> {
-    std::path::absolute(path).map_err(|source| CliError::Io { doing: format!("find {}", path.display()), source })
+    std::path::absolute(path).map_err(|source| CliError::Io { doing: format!("find {}", path.shown()), source })
 }
 
 /// The environment that is sent along with a start. What is not UTF-8 cannot be sent, and is not.

@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::options::{self, AppOptions, environment};
 use super::session::Session;
 use super::{Verb, start};
-use crate::app::App;
+use crate::app::{App, Shown};
 use crate::config::Ask;
 use crate::supervise::{self, ExitOn, RunRequest};
 
@@ -44,7 +44,7 @@ Examples:
         };
         let names: Vec<AppName> = apps.iter().map(|app| app.name().clone()).collect();
         if names.is_empty() {
-            let message = format!("there is no app under {}", session.root()?.path().display());
+            let message = format!("there is no app under {}", session.root()?.path().shown());
             return Err(CliError::Usage {
                 message,
                 hint: Some("an app is a directory with an executable run file".into()),

@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::error::CliError;
 use super::grid::paint;
 use super::progress::line::fitted;
+use crate::app::readable_lines;
 use crate::control::status::{Health, State};
 
 /// Whether a line stands on standard error that goes away again. There is one terminal, whoever writes on it.
@@ -106,8 +107,9 @@ impl Screen {
     }
 }
 
+/// Says it on standard error. Whatever names and reasons a message holds, it does nothing to the terminal.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", readable_lines(text));
 }
 
 /// How a state looks; the word says it all, the colour only helps.

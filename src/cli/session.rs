@@ -13,7 +13,7 @@ use super::outcome::{self, Act};
 use super::progress::{Progress, Shared, StartLimit};
 use super::screen::Screen;
 use super::tally::Tally;
-use crate::app::{App, Root};
+use crate::app::{App, Root, Shown};
 use crate::control::client::ClientError;
 use crate::control::protocol::{AppReply, Command, FailureKind, Outcome};
 use crate::control::status::AppStatus;
@@ -89,7 +89,7 @@ impl Session {
     /// Every app below the root.
     pub(super) fn all_apps(&mut self) -> Result<Vec<App>, CliError> {
         let root = self.root()?;
-        let doing = format!("read {}", root.path().display());
+        let doing = format!("read {}", root.path().shown());
         root.apps().map_err(|source| CliError::Io { doing, source })
     }
 
@@ -318,5 +318,5 @@ pub(super) fn out_of_reach(fleet: &Fleet, app: &AppName, pid: Option<i32>) -> Cl
 /// An app of which nothing is known: it was never started.
 pub(super) fn never_started(app: &App) -> AppStatus {
     let version = app.version().map(str::to_owned);
-    AppStatus { version, ..AppStatus::unknown(app.name().clone(), app.dir().display().to_string()) }
+    AppStatus { version, ..AppStatus::unknown(app.name().clone(), app.dir().to_string_lossy().into_owned()) }
 }

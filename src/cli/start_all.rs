@@ -15,7 +15,7 @@ use super::start::names;
 use super::stop::would;
 use super::tally::Tally;
 use super::{Verb, options, text};
-use crate::app::App;
+use crate::app::{App, Shown};
 use crate::config::Ask;
 use crate::control::protocol::{self, Command};
 
@@ -106,7 +106,7 @@ impl StartAll {
         // What was meant to be an app is not passed over in silence: its start says what keeps it from being one.
         if !self.only_active {
             let root = session.root()?;
-            let doing = format!("read {}", root.path().display());
+            let doing = format!("read {}", root.path().shown());
             chosen.extend(root.broken().map_err(|source| CliError::Io { doing, source })?);
             chosen.retain(|name| !excluded.contains(name));
         }

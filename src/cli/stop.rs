@@ -12,6 +12,7 @@ use super::outcome::Act;
 use super::session::{Absent, HOOKS, Order, Say, Session};
 use super::tally::Tally;
 use super::{Verb, options, text};
+use crate::app::Shown;
 use crate::control::protocol::{self, Command};
 
 #[derive(Args, Debug)]
@@ -84,10 +85,10 @@ fn remove_pidfile(session: &mut Session, app: &AppName) -> Result<(), CliError> 
     let path = found.run_dir().join(path); // As the supervisor has it, wherever this command is typed.
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
     if text.trim().parse::<u32>().is_ok_and(|pid| Path::new("/proc").join(pid.to_string()).exists()) {
-        session.screen.note(&format!("{} names a process that runs; it was left as it is", path.display()));
+        session.screen.note(&format!("{} names a process that runs; it was left as it is", path.shown()));
         return Ok(());
     }
-    std::fs::remove_file(&path).map_err(|source| CliError::Io { doing: format!("remove {}", path.display()), source })
+    std::fs::remove_file(&path).map_err(|source| CliError::Io { doing: format!("remove {}", path.shown()), source })
 }
 
 /// The longest time between the stop signal and SIGKILL, as far as the command line tells.

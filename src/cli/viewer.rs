@@ -20,7 +20,7 @@ use super::options;
 use super::page::happened;
 use super::run::labels;
 use super::session::Session;
-use crate::app::App;
+use crate::app::{App, Shown};
 use crate::config::Ask;
 use crate::config::values::Level;
 use crate::control::status::{AppStatus, State};
@@ -329,7 +329,7 @@ pub(super) fn files(dir: &Path, name: &AppName, status: Option<&AppStatus>) -> F
 
 /// Opens a log at its end.
 fn open(path: &Path) -> Result<Tail, CliError> {
-    Tail::open(path, 0).map_err(|source| CliError::Io { doing: format!("read {}", path.display()), source })
+    Tail::open(path, 0).map_err(|source| CliError::Io { doing: format!("read {}", path.shown()), source })
 }
 
 /// Whether there is more to come from an app.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::app::Shown;
+
 /// The system's reason as a part of a sentence, without the number that std adds.
 pub fn reason(error: &impl fmt::Display) -> String {
     let text = error.to_string();
@@ -77,7 +79,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(f, "{}:", file.display())?;
+            write!(f, "{}:", file.shown())?;
             if let Some(position) = self.position {
                 write!(f, "{position}:")?;
             }

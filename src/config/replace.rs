@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, XattrFlags, fgetxattr, flistxattr, flock, fsetxattr};
 use rustix::io::Errno;
 
+use crate::app::Shown;
+
 /// The mode of a file that did not exist, before the umask.
 const MODE: u32 = 0o644;
 
@@ -62,7 +64,7 @@ impl Held {
 
     /// Opens the file, or makes it; nothing if somebody else made it just now.
     fn open(path: &Path) -> Result<Option<Self>, ReplaceError> {
-        let cannot = |doing: &str, source| ReplaceError { doing: format!("{doing} {}", path.display()), source };
+        let cannot = |doing: &str, source| ReplaceError { doing: format!("{doing} {}", path.shown()), source };
         let linked = path.symlink_metadata().is_ok();
         let target = if linked { path.canonicalize() } else { Ok(path.to_owned()) };
         let target = target.map_err(|error| match error.kind() {
@@ -137,7 +139,7 @@ impl Held {
     }
 
     fn cannot(&self, doing: &str, source: io::Error) -> ReplaceError {
-        ReplaceError { doing: format!("{doing} {}", self.path.display()), source }
+        ReplaceError { doing: format!("{doing} {}", self.path.shown()), source }
     }
 
     fn is_current(&self) -> bool {

@@ -10,6 +10,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, User, geteuid};
 
 use super::{Finding, Verdict};
+use crate::app::Shown;
 use crate::launch::facts::Facts;
 use crate::launch::plan::{Action, plan};
 use crate::launch::report::{StepName, Word};
@@ -154,7 +155,7 @@ impl Trial {
         let said = steps.iter().find_map(|step| match &step.action {
             Action::Join(join) => {
                 let group = join.groups.first()?;
-                Some(format!("{}, below {}", group.version, group.dir.parent()?.display()))
+                Some(format!("{}, below {}", group.version, group.dir.parent()?.shown()))
             }
             Action::Wall(Wall::Namespaces { user: true, .. }) => Some(format!("{means}, within a user namespace")),
             _ => None,

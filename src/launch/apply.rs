@@ -17,6 +17,7 @@ use super::options::Variable;
 use super::plan::{Action, Resource, limit_text};
 use super::report::{Report, StepName};
 use super::sys::{Sys, c_string};
+use crate::app::Shown;
 
 /// How often, and how long after each time, something is tried again that fails for a moment only: a program that is
 /// just being written, or the kernel's limit on how often a session's nice value may change. About a second in all.
@@ -129,7 +130,7 @@ impl<S: Sys> Launch<'_, S> {
             Action::Output { fd, path } => self
                 .sys
                 .append_to(*fd, path)
-                .map_err(|error| Report::new(StepName::Streams, format!("append output to {}", path.display()), error)),
+                .map_err(|error| Report::new(StepName::Streams, format!("append output to {}", path.shown()), error)),
             Action::NoInput => self
                 .sys
                 .no_input()
@@ -174,10 +175,10 @@ impl<S: Sys> Launch<'_, S> {
     }
 
     fn read_env_file(&mut self, path: &Path) -> Result<(), Report> {
-        let what = format!("read the environment file {}", path.display());
+        let what = format!("read the environment file {}", path.shown());
         let bytes = self.sys.read(path).map_err(|error| Report::new(StepName::EnvFiles, what, error))?;
         let variables = environment::parse_env_file(&bytes).map_err(|error| {
-            let what = format!("read the environment file {}:{}", path.display(), error.line);
+            let what = format!("read the environment file {}:{}", path.shown(), error.line);
             Report::new(StepName::EnvFiles, what, error.problem)
         })?;
         self.from_files.extend(variables);
@@ -312,8 +313,7 @@ impl<S: Sys> Launch<'_, S> {
     }
 
     fn enter(&mut self, dir: &Path) -> Result<(), Report> {
-        let failed =
-            |why: super::report::Why| Report::new(StepName::Directory, format!("enter {}", dir.display()), why);
+        let failed = |why: super::report::Why| Report::new(StepName::Directory, format!("enter {}", dir.shown()), why);
         match self.sys.enter(dir) {
             Ok(at) if at.is_absolute() => {
                 // The caller's would be a lie; where there is none, none is missed.

@@ -10,7 +10,7 @@ use super::sys::capabilities::Held;
 use super::sys::{CapabilitySys, Linux};
 use super::walls::ground::Ground;
 use super::{capabilities, filter, limits};
-use crate::app::small;
+use crate::app::{Shown, small};
 use crate::cgroup::{Usable, Version};
 use crate::config::Options;
 
@@ -91,7 +91,7 @@ const LARGEST_PROFILE: u64 = 1 << 20;
 
 /// The text of a seccomp profile. A supervisor reads it, so nothing that could keep it waiting is opened.
 fn read_profile(file: &Path) -> Result<String, Report> {
-    let failed = |why: Why| Report::new(StepName::Seccomp, format!("read the seccomp profile {}", file.display()), why);
+    let failed = |why: Why| Report::new(StepName::Seccomp, format!("read the seccomp profile {}", file.shown()), why);
     let bytes = small::read(file, LARGEST_PROFILE).map_err(|error| failed(error.into()))?;
     String::from_utf8(bytes).map_err(|_| failed("it is not text in UTF-8".into()))
 }

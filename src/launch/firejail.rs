@@ -18,6 +18,7 @@ use super::facts::Facts;
 use super::options::Extras;
 use super::plan::{Action, Plan};
 use super::report::{Report, StepName};
+use crate::app::Shown;
 use crate::config::Options;
 use crate::config::values::SandboxType;
 
@@ -78,7 +79,7 @@ pub(super) fn steps(plan: &mut Plan, options: &Options, extras: &Extras, facts: 
     };
     if facts.uid != 0 || options.security.user.is_some() {
         if !firejail.is_setuid {
-            let why = format!("{} is not setuid root, and only root can use it", program.display());
+            let why = format!("{} is not setuid root, and only root can use it", program.shown());
             return plan.cannot(cannot(&why).with_hint("use sandbox.type = unshare"));
         }
         if !firejail.may_gain {
@@ -89,7 +90,7 @@ pub(super) fn steps(plan: &mut Plan, options: &Options, extras: &Extras, facts: 
     let words = std::iter::once(Ok(program.to_string_lossy().into_owned())).chain(flags(options, extras));
     let words = words.collect::<Result<_, _>>()?;
     for path in &firejail.absent {
-        let what = format!("tell firejail about {}", path.display());
+        let what = format!("tell firejail about {}", path.shown());
         plan.cannot(Report::new(StepName::Sandbox, what, "no such file or directory"))?;
     }
     if options.sandbox.seccomp_profile.is_some() {

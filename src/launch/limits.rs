@@ -17,6 +17,7 @@ use super::options::Extras;
 use super::plan::{Action, Plan, Resource, UNLIMITED};
 use super::report::{Report, StepName};
 use super::sys::Sys;
+use crate::app::Shown;
 use crate::cgroup::{Group, Limit, Place, Version};
 use crate::config::Options;
 use crate::config::values::{CoreLimit, Size};
@@ -66,7 +67,7 @@ impl fmt::Display for Join {
         for (at, group) in self.groups.iter().enumerate() {
             let limits: Vec<String> = group.limits.iter().map(|limit| of(*limit)).collect();
             let comma = if at == 0 { "" } else { "," };
-            write!(f, "{comma} {} for {} ({})", group.dir.display(), limits.join(" and "), group.version)?;
+            write!(f, "{comma} {} for {} ({})", group.dir.shown(), limits.join(" and "), group.version)?;
         }
         Ok(())
     }
@@ -270,7 +271,7 @@ impl Join {
             limit(sys, group)?;
         }
         self.groups.iter().try_for_each(|group| {
-            let failed = |error| failed(&format!("enter the control group {}", group.dir.display()), error);
+            let failed = |error| failed(&format!("enter the control group {}", group.dir.shown()), error);
             write(sys, &group.dir.join("cgroup.procs"), "0").map_err(failed)
         })
     }
@@ -298,9 +299,9 @@ fn descend(sys: &mut impl Sys, group: &Group, controllers: &str) -> Result<(), (
     for dir in group.path() {
         if group.version == Version::V2 {
             let give = write(sys, &above.join("cgroup.subtree_control"), controllers);
-            give.map_err(|error| (format!("divide the control group {}", above.display()), error))?;
+            give.map_err(|error| (format!("divide the control group {}", above.shown()), error))?;
         }
-        sys.make_dir(&dir).map_err(|error| (format!("make the control group {}", dir.display()), error))?;
+        sys.make_dir(&dir).map_err(|error| (format!("make the control group {}", dir.shown()), error))?;
         above = dir;
     }
     Ok(())
@@ -308,7 +309,7 @@ fn descend(sys: &mut impl Sys, group: &Group, controllers: &str) -> Result<(), (
 
 /// Moves all processes of a group into a leaf below it.
 fn evacuate(sys: &mut impl Sys, base: &Path, leaf: &Path) -> Result<(), Report> {
-    let what = format!("move daemonctl's processes to the control group {}", leaf.display());
+    let what = format!("move daemonctl's processes to the control group {}", leaf.shown());
     sys.make_dir(leaf).map_err(|error| failed(&what, error))?;
     for _ in 0..TRIES {
         let procs = sys.read(&base.join("cgroup.procs")).map_err(|error| failed(&what, error))?;
@@ -335,7 +336,7 @@ fn limit(sys: &mut impl Sys, group: &Group) -> Result<(), Report> {
                 Err(error) if setting.optional && error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let (what, value) = words(*limit);
-                    return Err(failed(&format!("limit {what} to {value} in {}", group.dir.display()), error));
+                    return Err(failed(&format!("limit {what} to {value} in {}", group.dir.shown()), error));
                 }
             }
         }

@@ -19,6 +19,7 @@ use super::limits::{self, Held, Join};
 use super::options::{Extras, Variable};
 use super::report::{Report, StepName};
 use super::walls::{self, Domain, Wall};
+use crate::app::Shown;
 use crate::config::Options;
 
 /// One step.
@@ -318,7 +319,7 @@ impl fmt::Display for Action {
                 let (user, group) = (user.as_deref().unwrap_or_default(), group.as_deref().unwrap_or_default());
                 write!(f, "look up user {user} and group {group}")
             }
-            Self::ReadEnvFile(path) => write!(f, "read variables from {}", path.display()),
+            Self::ReadEnvFile(path) => write!(f, "read variables from {}", path.shown()),
             Self::NewSession { or_stay: false } => f.write_str("start a session of its own"),
             Self::NewSession { or_stay: true } => {
                 f.write_str("start a session of its own, unless a shell has made it the leader of a job")
@@ -340,8 +341,8 @@ impl fmt::Display for Action {
             Self::NoNewPrivs => f.write_str("let no program gain privileges by exec"),
             Self::Domain(domain) => domain.fmt(f),
             Self::Filter(program) => program.fmt(f),
-            Self::Enter(dir) => write!(f, "enter {}", dir.display()),
-            Self::Source(script) => write!(f, "source {} with /bin/sh", script.display()),
+            Self::Enter(dir) => write!(f, "enter {}", dir.shown()),
+            Self::Source(script) => write!(f, "source {} with /bin/sh", script.shown()),
             Self::Assign(variables) => {
                 // Names only: values may be secrets.
                 let names: Vec<_> = variables.iter().map(|variable| variable.key.as_str()).collect();
@@ -355,7 +356,7 @@ impl fmt::Display for Action {
             Self::EndWithParent(signal) => write!(f, "get {signal} when the parent ends"),
             Self::Output { fd, path } => {
                 let stream = if *fd == 1 { "output" } else { "error" };
-                write!(f, "append standard {stream} to {}", path.display())
+                write!(f, "append standard {stream} to {}", path.shown())
             }
             Self::NoInput => f.write_str("read from /dev/null"),
             Self::Wrap(words) => write!(f, "put {} before the command", words.join(" ")),

@@ -18,6 +18,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::environment::{Vars, is_shells_own};
 use super::report::{Report, StepName};
+use crate::app::Shown;
 
 /// Where env(1) can be: looked for here, since the script may change PATH.
 const ENV: [&str; 2] = ["/usr/bin/env", "/bin/env"];
@@ -36,7 +37,7 @@ exec ENV -0 >&3"#;
 
 /// Sources a script, and returns the environment that results.
 pub fn source(script: &Path, vars: &Vars) -> Result<Vars, Report> {
-    let what = format!("source {}", script.display());
+    let what = format!("source {}", script.shown());
     let failed = |error: io::Error| Report::new(StepName::EnvScript, what.clone(), error);
     File::open(script).map_err(failed)?;
     let env = ENV.into_iter().find(|path| Path::new(path).exists());

@@ -12,6 +12,7 @@ use super::archives::{Archive, Form};
 use super::read::tail_offset;
 use super::stamps::Stamps;
 use super::times::{self, Index, Stretch};
+use crate::app::Shown;
 use crate::config::is_of_a_process;
 
 /// How much is read at once where a log is searched: more than a line, and less than a processor's cache.
@@ -55,7 +56,7 @@ pub fn identity(path: &Path) -> Option<(u64, u64)> {
 /// index is still called so.
 pub(super) fn unpacked(plain: &Path, packed: &File) -> io::Result<Body> {
     let dir = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty()).map_or("/tmp".into(), PathBuf::from);
-    let refused = |error: io::Error| io::Error::other(format!("cannot unpack it to {}: {error}", dir.display()));
+    let refused = |error: io::Error| io::Error::other(format!("cannot unpack it to {}: {error}", dir.shown()));
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
     let mut file = options.open(&dir).map_err(refused)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::rotate::{self, Rules};
 use super::{open_to_append, place};
+use crate::app::Shown;
 use crate::config::values::Level;
 
 /// Appends one event, which happened `at` seconds after the epoch, to a log that is rotated by these rules. That it
@@ -16,10 +17,10 @@ use crate::config::values::Level;
 pub fn write(path: &Path, rules: &Rules, at: f64, level: Level, text: &str) {
     let lines = lines(at, level, text);
     if let Err(error) = make_room(path, rules, lines.len() as u64) {
-        tracing::warn!(path = %path.display(), %error, "cannot rotate the event log");
+        tracing::warn!(path = %path.shown(), %error, "cannot rotate the event log");
     }
     if let Err(error) = append_lines(path, &lines) {
-        tracing::warn!(path = %path.display(), %error, "cannot write an event: {text}");
+        tracing::warn!(path = %path.shown(), %error, "cannot write an event: {text}");
     }
 }
 

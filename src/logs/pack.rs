@@ -20,6 +20,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstatvfs, linkat, openat, statat, u
 use rustix::io::Errno;
 
 use super::archives::Form;
+use crate::app::Shown;
 
 /// How much is read at once.
 const BLOCK: usize = 128 << 10;
@@ -94,7 +95,7 @@ pub fn pack(archive: &Path, stops: &dyn Fn() -> bool) -> io::Result<Packed> {
 }
 
 fn another(packed_name: &OsStr) -> io::Error {
-    io::Error::other(format!("there is another {}", packed_name.display()))
+    io::Error::other(format!("there is another {}", packed_name.shown()))
 }
 
 /// A file, and one that has no other name.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archives::{self, Archive, Keep, Stamp};
 use super::{body, times};
+use crate::app::Shown;
 use crate::config::reason;
 
 /// When a log is rotated, and how long its archives are kept. Nothing set: never, and for ever.
@@ -62,7 +63,7 @@ pub fn rotate(log: &Path) -> io::Result<()> {
     };
     // The lines are safe. Their times are worth having, not worth stopping for.
     if let Err(error) = gone(std::fs::rename(times::beside(log), times::beside(&archive))) {
-        tracing::warn!(log = %log.display(), %error, "cannot rotate the index of a log");
+        tracing::warn!(log = %log.shown(), %error, "cannot rotate the index of a log");
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::archives::{self, Archive, Form, Stamp};
 use super::body::{Body, LOOK_BACK, open, unpacked};
 use super::real;
 use super::stamps::Stamps;
+use crate::app::Shown;
 
 /// How many archives are unpacked at the same time, if there is room: one that is read, and one before it, which may tell
 /// the time and level of its first lines.
@@ -257,7 +258,7 @@ fn is_none(error: &io::Error) -> bool {
 
 /// Says that an archive is left out, and why.
 pub fn unreadable(archive: &Archive, why: &io::Error) -> String {
-    format!("cannot read {}: {why}", archive.path().display())
+    format!("cannot read {}: {why}", archive.path().shown())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::control::status::SandboxStatus;
 /// What these options ask for.
 pub(super) fn asked(options: &Options) -> SandboxStatus {
     let (sandbox, security) = (&options.sandbox, &options.security);
-    let profile = sandbox.seccomp_profile.as_ref().map(|path| path.display().to_string());
+    let profile = sandbox.seccomp_profile.as_ref().map(|path| path.to_string_lossy().into_owned());
     let names = |names: &[String]| names.join(", ");
     let words = [
         sandbox.private_tmp.then(|| "private /tmp".to_owned()),

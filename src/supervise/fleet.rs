@@ -23,7 +23,7 @@ use super::snapshot::Snapshot;
 use super::supervisor::Task;
 use super::view::{self, Now};
 use super::{keeper, lock, pidfd};
-use crate::app::{App, Root};
+use crate::app::{App, Root, Shown};
 use crate::config::Ask;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Command as Request, Failure, FailureKind, Reply};
@@ -51,7 +51,7 @@ pub enum FleetError {
     #[error("cannot start a background supervisor: {0}")]
     Begin(String),
     /// A file of the runtime directory cannot be used.
-    #[error("cannot use {path}", path = .path.display())]
+    #[error("cannot use {path}", path = .path.shown())]
     Access {
         /// The file.
         path: PathBuf,
@@ -218,7 +218,7 @@ impl Fleet {
             // Another command's app may have started in it and ended: then it has left, and it is our turn again.
             if Instant::now() > give_up {
                 let log = self.dir.supervisor_log();
-                return Err(FleetError::Begin(format!("it ended at once; {} tells more", log.display())));
+                return Err(FleetError::Begin(format!("it ended at once; {} tells more", log.shown())));
             }
         }
     }
@@ -238,7 +238,7 @@ impl Fleet {
         }
         match line.trim_end() {
             "ready" => Ok(()),
-            "" => Err(FleetError::Begin(format!("it ended at once; {} tells more", log_path.display()))),
+            "" => Err(FleetError::Begin(format!("it ended at once; {} tells more", log_path.shown()))),
             error => Err(FleetError::Begin(error.strip_prefix("error: ").unwrap_or(error).to_owned())),
         }
     }

@@ -15,6 +15,7 @@ use daemonctl_actors::value::{AppName, ExitStatus, Signal};
 use super::host::{Host, monotonic};
 use super::pidfd::{PidFd, start_time};
 use super::{external, family};
+use crate::app::Shown;
 use crate::cgroup::{Group, Version};
 use crate::config::values::{Level, Size};
 use crate::launch::limits::{NOT_ENFORCED, words};
@@ -97,7 +98,7 @@ pub async fn begin_fresh(host: &Rc<Host>, app: &AppName) -> io::Result<()> {
 pub async fn remove(host: &Rc<Host>, app: &AppName) {
     for group in host.groups(app).iter().filter(|group| group.exists()) {
         if let Err(error) = empty(group).await {
-            let text = format!("cannot remove the control group {}: {error}", group.dir.display());
+            let text = format!("cannot remove the control group {}: {error}", group.dir.shown());
             host.note_event(app, Level::Warn, &text);
         }
     }

@@ -11,6 +11,7 @@ use procfs::process::Process;
 
 use super::runtime::VARIABLE;
 use super::supervisor;
+use crate::app::Shown;
 
 /// A process that holds the lock of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Holder {
                 format!("under the supervisor of user {}, pid {pid}", self.user())
             }
             Kind::Supervisor { runtime: Some(runtime) } => {
-                format!("under the supervisor with pid {pid}, whose runtime directory is {}", runtime.display())
+                format!("under the supervisor with pid {pid}, whose runtime directory is {}", runtime.shown())
             }
             Kind::Supervisor { runtime: None } => format!("under the supervisor with pid {pid}, which is out of reach"),
         }
@@ -84,7 +85,7 @@ impl Holder {
                 format!("run the command as user {}, or as root", self.user())
             }
             Kind::Supervisor { runtime: Some(runtime) } if own_runtime != Some(runtime) => {
-                format!("{VARIABLE}={} before the command reaches it", runtime.display())
+                format!("{VARIABLE}={} before the command reaches it", runtime.shown())
             }
             Kind::Supervisor { runtime } => {
                 let why = if runtime.is_some() { "its socket is gone: " } else { "" };

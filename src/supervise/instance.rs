@@ -16,7 +16,7 @@ use super::external::{self, PipeId, Place, Teelog};
 use super::policy::{has_check, health_policy, policy};
 use super::runtime::RootDir;
 use super::snapshot::Snapshot;
-use crate::app::{App, AppError, Fingerprint, Root, Script};
+use crate::app::{App, AppError, Fingerprint, Root, Script, Shown};
 use crate::cgroup::Group;
 use crate::config::values::{Compress, Level, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
@@ -288,7 +288,7 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
         (Some(program), _) => vec![program.clone()],
         (None, Some(script)) => script.command(),
         (None, None) => {
-            return Err(wrong(format!("{} has no run script and no process.command", app.dir().display()), None));
+            return Err(wrong(format!("{} has no run script and no process.command", app.dir().shown()), None));
         }
     };
     command.extend(options.process.args.0.iter().cloned());

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::host::{Held, Host};
 use super::instance::Instance;
+use crate::app::Shown;
 use crate::config::reason;
 use crate::config::values::Level;
 use crate::logs::events;
@@ -116,7 +117,7 @@ impl Host {
 
     fn heard(&self, app: &AppName, stream: Stream, news: News) {
         let path = self.with(app, |held| held.instance.as_ref().map(|instance| file(instance, stream).to_owned()));
-        let path = path.map_or_else(|| "its log".to_owned(), |path| path.display().to_string());
+        let path = path.map_or_else(|| "its log".to_owned(), |path| path.shown().to_string());
         let (level, text) = match news {
             News::Dropping { why } => {
                 let text = format!("output is being dropped: cannot write {path}: {why}");
@@ -242,5 +243,5 @@ fn file(instance: &Instance, stream: Stream) -> &Path {
 }
 
 fn lost(what: &str, path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}, {what} is lost until that is possible: {}", path.display(), reason(error))
+    format!("cannot write {}, {what} is lost until that is possible: {}", path.shown(), reason(error))
 }

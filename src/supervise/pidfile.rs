@@ -7,6 +7,7 @@ use daemonctl_actors::cell::Child;
 use daemonctl_actors::value::AppName;
 
 use super::host::Host;
+use crate::app::Shown;
 use crate::config::reason;
 
 /// Writes the pid of this process into the app's pid file, if it has one. Returns why that was not possible.
@@ -20,7 +21,7 @@ pub(super) fn write(host: &Host, app: &AppName, child: Child) -> Option<String> 
         writeln!(file, "{}", child.pid)?;
         std::fs::rename(&new, &path)
     };
-    create().err().map(|error| format!("cannot write the pid file {}: {}", path.display(), reason(&error)))
+    create().err().map(|error| format!("cannot write the pid file {}: {}", path.shown(), reason(&error)))
 }
 
 /// Removes the pid file, if it is the one of this process.

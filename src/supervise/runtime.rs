@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use daemonctl_actors::cell::Child;
 use daemonctl_actors::value::AppName;
 
-use crate::app::Root;
+use crate::app::{Root, Shown};
 
 /// The variable that names the directory.
 pub const VARIABLE: &str = "DAEMONCTL_RUNTIME_DIR";
@@ -21,7 +21,7 @@ pub struct RuntimeDir(PathBuf);
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// It cannot be made or read.
-    #[error("cannot use {path} as runtime directory", path = .path.display())]
+    #[error("cannot use {path} as runtime directory", path = .path.shown())]
     Access {
         /// The directory.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum RuntimeError {
         source: io::Error,
     },
     /// It belongs to somebody else.
-    #[error("cannot use {path} as runtime directory: it belongs to uid {uid}, not to this user", path = .path.display())]
+    #[error("cannot use {path} as runtime directory: it belongs to uid {uid}, not to this user", path = .path.shown())]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum RuntimeError {
         uid: u32,
     },
     /// Somebody else could read or change what is in it.
-    #[error("cannot use {path} as runtime directory: {reason}", path = .path.display())]
+    #[error("cannot use {path} as runtime directory: {reason}", path = .path.shown())]
     Unsafe {
         /// The directory.
         path: PathBuf,

@@ -142,7 +142,7 @@ impl Snapshot {
         changes.extend(differences(&self.environment, &now.environment, false, "variable "));
         changes.extend(differences(&self.files, &now.files, false, ""));
         if self.run_dir != now.run_dir {
-            let text = |path: &Path| Some(path.display().to_string());
+            let text = |path: &Path| Some(path.to_string_lossy().into_owned());
             changes.push(Change { what: "directory".into(), before: text(&self.run_dir), now: text(&now.run_dir) });
         }
         if self.version != now.version {

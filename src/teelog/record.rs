@@ -9,6 +9,7 @@ use std::time::Duration;
 use daemonctl_actors::rotation::Cut;
 
 use super::say;
+use crate::app::Shown;
 use crate::config::reason;
 use crate::logs::real;
 use crate::logs::rotate::Rules;
@@ -29,7 +30,7 @@ impl Record {
     /// Opens a log; an error says why it cannot be written.
     pub(super) fn open(path: &Path, rules: Rules) -> Result<Rc<RefCell<Self>>, String> {
         let mut log = LogFile::shared(path, rules);
-        log.follow_its_name().map_err(|error| format!("cannot write to {}: {}", path.display(), reason(&error)))?;
+        log.follow_its_name().map_err(|error| format!("cannot write to {}: {}", path.shown(), reason(&error)))?;
         Ok(Rc::new(RefCell::new(Self { path: path.to_owned(), log, dropped: 0, lost: false })))
     }
 
@@ -57,7 +58,7 @@ impl Record {
                     if self.dropped == 0 {
                         say(format_args!(
                             "cannot write to {}: {}; output is dropped",
-                            self.path.display(),
+                            self.path.shown(),
                             reason(&error)
                         ));
                     }
@@ -80,12 +81,12 @@ impl Record {
                     // Looked at again, as the beginning of the next file.
                     Ok(()) => {
                         if self.log.recovers() {
-                            say(format_args!("{} is rotated again", self.path.display()));
+                            say(format_args!("{} is rotated again", self.path.shown()));
                         }
                         return self.write(bytes);
                     }
                     Err(error) if self.log.complains() => {
-                        say(format_args!("cannot rotate {}: {}; it grows on", self.path.display(), reason(&error)));
+                        say(format_args!("cannot rotate {}: {}; it grows on", self.path.shown(), reason(&error)));
                     }
                     Err(_) => {}
                 },
@@ -106,7 +107,7 @@ impl Record {
     /// Says which archives went because there was no room, and whether those can go that have to.
     fn tell_of_archives(&mut self, finally: bool) {
         if let Some(removed) = self.log.removed(finally) {
-            say(format_args!("no room for {}: removed {removed}", self.path.display()));
+            say(format_args!("no room for {}: removed {removed}", self.path.shown()));
         }
         match self.log.pruning() {
             Some(Err(why)) => say(format_args!("cannot remove old archives of {}: {why}", self.path.display())),
@@ -118,7 +119,7 @@ impl Record {
     /// Says what is missing, once there is an end to it.
     fn recovered(&mut self) {
         if let bytes @ 1.. = std::mem::take(&mut self.dropped) {
-            say(format_args!("{bytes} bytes are missing from {}", self.path.display()));
+            say(format_args!("{bytes} bytes are missing from {}", self.path.shown()));
         }
     }
 

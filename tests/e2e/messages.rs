@@ -72,6 +72,39 @@ fn bad_command_lines() {
     insta::assert_snapshot!(page);
 }
 
+#[test]
+fn names_of_files_do_nothing_to_the_terminal() {
+    let home = Home::new();
+    // Found below the root, and in the path of the root itself.
+    let root = home.base().join("ro\x1b[31mot\nerror: forged");
+    let bad = root.join("we\x1b]0;title\x07b\ndb running");
+    std::fs::create_dir_all(&bad).unwrap();
+    std::fs::write(bad.join("run.sh"), "exit\n").unwrap();
+    let web = root.join("web");
+    std::fs::create_dir(&web).unwrap();
+    std::fs::write(web.join("conf.toml"), "[process]\ncommand = 'true'\nrestart = 'x\\ny'\n").unwrap();
+    let ctl = |line: &str| {
+        let mut command = home.command(line.split_whitespace());
+        command.env("DAEMONCTL_PATH", &root);
+        home.finish(command)
+    };
+
+    let lines = ["list", "list --long", "status -a", "config check", "start web", "start nosuch", "config show web"];
+    for line in lines.map(ctl) {
+        let told = line.stdout.clone() + &line.stderr;
+        assert!(told.contains(r"ro\x1b[31mot\nerror: forged"), "{line}");
+        assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{line}");
+        assert!(
+            !told.lines().any(|line| line.starts_with("error: forged") || line.starts_with("db running")),
+            "{line}"
+        );
+    }
+    let left_out = ctl("list").ok().stderr;
+    assert!(left_out.contains(r"we\x1b]0;title\x07b\ndb running is left out"), "{left_out}");
+    let json: serde_json::Value = serde_json::from_str(&ctl("list --json").ok().stdout).unwrap();
+    assert_eq!(json["apps"][0]["path"], web.to_str().unwrap(), "data has the name as it is");
+}
+
 /// A command and all it said, with nothing in it that changes from one run to the next.
 fn shown(home: &Home, output: &Output) -> String {
     assert_eq!(output.stdout, "", "complaints go to stderr:\n{output}");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::findings::{Finding, Inspection, Severity};
 use super::{Verb, global_file};
+use crate::app::{Shown, readable};
 use crate::cli::error::{self, CliError};
 use crate::cli::known::no_app_at_all;
 use crate::cli::options::{environment, plain};
@@ -73,7 +74,8 @@ Examples:
 fn as_lines(found: &[Finding]) -> String {
     let line = |finding: &Finding| {
         let position = finding.position.map(|position| format!("{position}:")).unwrap_or_default();
-        format!("{}:{position} {}: {}\n", finding.file.display(), word(finding.severity), finding.told())
+        let (file, severity) = (finding.file.shown(), word(finding.severity));
+        format!("{file}:{position} {severity}: {}\n", readable(&finding.told()))
     };
     found.iter().map(line).collect()
 }
@@ -84,7 +86,7 @@ fn as_json(found: &[Finding]) -> String {
         json!({
             "severity": word(finding.severity),
             "app": finding.app.as_ref().map(ToString::to_string),
-            "file": finding.file.display().to_string(),
+            "file": finding.file.to_string_lossy(),
             "line": finding.position.map(|position| position.line),
             "column": finding.position.map(|position| position.column),
             "subject": finding.subject,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use daemonctl_actors::value::AppName;
 
-use crate::app::{App, AppError, Interpreter, Root, Script, small};
+use crate::app::{App, AppError, Interpreter, Root, Script, Shown, small};
 use crate::config::problem::{Position, reason};
 use crate::config::{Ask, Options, Origin, Problem, Problems, Resolved, Sources, layers, resolve, table};
 use crate::launch::diagnose::fault_of;
@@ -175,7 +175,7 @@ impl Inspection<'_> {
         }
         let asks = first_line(path).filter(|line| !line.ends_with("sh")).map(|line| format!(", not {line}"));
         let message = format!("it is not executable: {by} runs it{}", asks.unwrap_or_default());
-        self.add(Severity::Warning, Some(app), path, message, Some(format!("chmod +x {}", path.display())));
+        self.add(Severity::Warning, Some(app), path, message, Some(format!("chmod +x {}", path.shown())));
     }
 
     /// `process.command`, where it can be found without the app's environment.
@@ -185,7 +185,7 @@ impl Inspection<'_> {
         if program.contains('/') {
             let path = app.run_dir().join(program);
             if let Some((why, hint)) = fault_of(&path) {
-                self.option(Severity::Error, subject, "process.command", format!("{}: {why}", path.display()), hint);
+                self.option(Severity::Error, subject, "process.command", format!("{}: {why}", path.shown()), hint);
             }
             return;
         }
@@ -237,7 +237,7 @@ impl Inspection<'_> {
                     }
                 }
                 Err(error) => {
-                    let message = format!("cannot read {}: {}", file.display(), reason(&error));
+                    let message = format!("cannot read {}: {}", file.shown(), reason(&error));
                     self.option(Severity::Error, subject, key, message, None);
                 }
             }
@@ -250,7 +250,7 @@ impl Inspection<'_> {
                 Err(error) => Some(reason(&error)),
             };
             if let Some(why) = wrong {
-                let message = format!("cannot enter {}: {why}", dir.display());
+                let message = format!("cannot enter {}: {why}", dir.shown());
                 self.option(Severity::Error, subject, "daemon.working_directory", message, None);
             }
         }

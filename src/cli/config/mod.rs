@@ -23,6 +23,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use super::Verb;
 use super::error::CliError;
 use super::session::Session;
+use crate::app::Shown;
 
 /// `daemonctl config`.
 #[derive(Args, Debug)]
@@ -117,7 +118,7 @@ fn global_file(session: &mut Session) -> Result<(PathBuf, bool), CliError> {
 
 /// A path as messages show it.
 fn shown(path: &Path) -> String {
-    path.display().to_string()
+    path.shown().to_string()
 }
 
 #[cfg(test)]

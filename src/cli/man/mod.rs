@@ -15,6 +15,7 @@ use clap::Args;
 use super::error::CliError;
 use super::session::Session;
 use super::{COMMANDS, Verb};
+use crate::app::Shown;
 
 #[derive(Args, Debug)]
 pub(super) struct Man {
@@ -42,11 +43,11 @@ Examples:
         if let Some(dir) = &self.dir {
             for page in &pages {
                 let path = dir.join(format!("man{}", page.section)).join(page.file());
-                let io = |source| CliError::Io { doing: format!("write {}", path.display()), source };
+                let io = |source| CliError::Io { doing: format!("write {}", path.shown()), source };
                 fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(io)?;
                 fs::write(&path, &page.text).map_err(io)?;
             }
-            session.screen.done(&format!("wrote {} pages below {}", pages.len(), dir.display()))?;
+            session.screen.done(&format!("wrote {} pages below {}", pages.len(), dir.shown()))?;
             return Ok(ExitCode::SUCCESS);
         }
         let wanted = |page: &&Page| page.name == self.page || page.name == format!("daemonctl-{}", self.page);

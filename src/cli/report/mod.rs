@@ -28,6 +28,7 @@ use jiff::tz::TimeZone;
 
 use super::grid::{Cell, Column, Fitted, Give, paint};
 use super::text;
+use crate::app::readable;
 use crate::control::status::AppStatus;
 use crate::observe::confinement::Confinement;
 use crate::observe::processes::{Snapshot, Tree};
@@ -103,7 +104,7 @@ fn facts(facts: impl IntoIterator<Item = (&'static str, String)>, view: &View) -
     let room = view.width.map_or(usize::MAX, |width| width.saturating_sub(LABEL).max(LABEL));
     let mut text = String::new();
     for (label, fact) in facts {
-        for (at, line) in text::wrapped(&fact, room).iter().enumerate() {
+        for (at, line) in text::wrapped(&readable(&fact), room).iter().enumerate() {
             let label = if at == 0 { label } else { "" };
             text += &format!("  {}  {line}\n", paint(&format!("{label:<10}"), Style::new().dimmed(), view.color));
         }

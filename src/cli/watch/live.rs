@@ -29,6 +29,7 @@ use super::keys::keys;
 use super::look::{Ask, Look, Wish, looking};
 use super::model::{Effect, Model, Part};
 use super::stage::{Stage, typed};
+use crate::app::Shown;
 
 /// What is watched.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Bell {
 pub(in crate::cli) fn watch(session: &mut Session, watch: Watch) -> Result<ExitCode, CliError> {
     // What is wrong with the question is said before the screen is taken.
     watch.which.told(session)?;
-    let root = session.root()?.path().display().to_string();
+    let root = session.root()?.path().shown().to_string();
     let paint = Paint { color: session.screen.color, zone: TimeZone::system() };
     let globals = Globals { quiet: false, ..session.globals.clone() };
     let live = Live::new(Model::new(root, watch.which, watch.part), paint, globals, watch.every);

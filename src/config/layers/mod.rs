@@ -19,6 +19,7 @@ use super::problem::Position;
 use super::sections::Program;
 use super::table::{Opt, find, table, unknown_option};
 use super::{Ask, Options, Problem, Problems, rules};
+use crate::app::Shown;
 use file::Scope;
 
 /// Everything a resolution reads.
@@ -98,7 +99,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::Global { file, line } | Self::App { file, line } => write!(f, "{}:{line}", file.display()),
+            Self::Global { file, line } | Self::App { file, line } => write!(f, "{}:{line}", file.shown()),
             Self::Variable(name) => write!(f, "${name}"),
             Self::Override => f.write_str("--config-override"),
             Self::Flag(flag) => f.write_str(flag),

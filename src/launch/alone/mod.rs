@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use super::options::{Extras, Request};
 use super::plan::{Action, Plan, explain};
 use super::report::StepName;
+use crate::app::Shown;
 use crate::config::{Options, table};
 
 pub(super) use daemon::detach;
@@ -170,10 +171,10 @@ impl fmt::Display for Duty {
         match self {
             Self::Detach => f.write_str("go to the background, into a session of its own"),
             Self::Adopt => f.write_str("adopt what the command leaves behind"),
-            Self::Log(path) => write!(f, "write events to {}", path.display()),
+            Self::Log(path) => write!(f, "write events to {}", path.shown()),
             Self::Fork => f.write_str("start the process that becomes the command"),
             Self::Lend => f.write_str("let the command have the terminal"),
-            Self::Pidfile(path) => write!(f, "write its pid to {}", path.display()),
+            Self::Pidfile(path) => write!(f, "write its pid to {}", path.shown()),
             Self::Release => f.write_str("let it go on, and wait until it runs"),
             Self::Watch => f.write_str("forward signals, keep the time limit, and stay until nothing of it is left"),
             Self::Leave => f.write_str("leave"),

@@ -19,6 +19,7 @@ use super::terminal::Terminal;
 use super::voice::{Ear, Line, Log, Voice};
 use super::watch::{Held, Watch};
 use super::{Duty, Mode, duties};
+use crate::app::Shown;
 
 /// Starts the command, and does what is asked for above it. Returns the exit code of whichever process this is: the
 /// parent, or the command's if it does not come to run.
@@ -62,7 +63,7 @@ impl Parent<'_> {
                     .map_err(|errno| failed("adopt what the command leaves behind", errno.into()))?;
             }
             Duty::Log(path) => {
-                let what = format!("write events to {}", path.display());
+                let what = format!("write events to {}", path.shown());
                 self.log.check().map_err(|error| failed(&what, error))?;
             }
             Duty::Fork => {

@@ -18,6 +18,7 @@ use rustix::fs::{FlockOperation, XattrFlags, fgetxattr, flock, fsetxattr};
 use super::super::report::{Report, StepName};
 use super::super::sys::processes;
 use super::kin::is_zombie;
+use crate::app::Shown;
 use crate::observe::processes::{boot_id, start_time};
 
 /// The attribute with boot id and start time.
@@ -39,7 +40,7 @@ pub(super) struct Claim {
 impl Claim {
     /// Writes the pid of a process that exists, unless the process of an earlier file is alive.
     pub(super) fn of(path: &Path, pid: i32) -> Result<Self, Report> {
-        let what = || format!("write the pid file {}", path.display());
+        let what = || format!("write the pid file {}", path.shown());
         let failed = |error: io::Error| Report::new(StepName::Pidfile, what(), error);
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(failed)?;

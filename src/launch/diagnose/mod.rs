@@ -21,6 +21,7 @@ use nix::unistd::{AccessFlags, Uid, access};
 
 use self::elf::Elf;
 use super::report::{Report, StepName, words};
+use crate::app::Shown;
 
 /// An execve(2) that failed.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ const DEEPEST: usize = 5;
 pub fn diagnose(attempt: &Attempt<'_>) -> Report {
     let report = |why: String, hint: Option<String>| {
         let report =
-            Report::new(StepName::Exec, format!("run {}", attempt.path.display()), why).with_errno(attempt.errno);
+            Report::new(StepName::Exec, format!("run {}", attempt.path.shown()), why).with_errno(attempt.errno);
         match hint {
             Some(hint) => report.with_hint(hint),
             None => report,
@@ -77,9 +78,9 @@ pub fn diagnose(attempt: &Attempt<'_>) -> Report {
 
 /// A command without a slash that is in no directory of PATH.
 pub fn not_found(name: &Path, path: &OsStr) -> Report {
-    Report::new(StepName::Exec, format!("run {}", name.display()), "there is no such command in PATH")
+    Report::new(StepName::Exec, format!("run {}", name.shown()), "there is no such command in PATH")
         .with_errno(Errno::ENOENT)
-        .with_hint(format!("PATH is {}; give the whole path, or set PATH", path.display()))
+        .with_hint(format!("PATH is {}; give the whole path, or set PATH", path.shown()))
 }
 
 /// Why a file cannot be run by this user, as a sentence that calls it `it`, and what to do about that; nothing where it can.
@@ -154,11 +155,11 @@ fn examine(path: &Path, it: &str, depth: usize) -> Option<Fault> {
 fn unreachable(path: &Path, it: &str, error: &io::Error) -> Option<Fault> {
     match Errno::from_raw(error.raw_os_error()?) {
         Errno::ENOENT => match path.read_link() {
-            Ok(to) => Fault::new(format!("{it} is a link to {}, which does not exist", to.display())),
+            Ok(to) => Fault::new(format!("{it} is a link to {}, which does not exist", to.shown())),
             Err(_) => {
                 let parents = path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
                 match parents.take_while(|dir| dir.symlink_metadata().is_err()).last() {
-                    Some(dir) => Fault::new(format!("{} does not exist", dir.display())),
+                    Some(dir) => Fault::new(format!("{} does not exist", dir.shown())),
                     None => Fault::new(format!("{it} does not exist")),
                 }
             }
@@ -166,7 +167,7 @@ fn unreachable(path: &Path, it: &str, error: &io::Error) -> Option<Fault> {
         Errno::ENOTDIR => {
             let mut parents = path.ancestors().skip(1);
             let file = parents.find(|dir| dir.metadata().is_ok_and(|meta| !meta.is_dir()));
-            Fault::new(format!("{} is not a directory", file.unwrap_or(path).display()))
+            Fault::new(format!("{} is not a directory", file.unwrap_or(path).shown()))
         }
         Errno::ELOOP => Fault::hinted(format!("{it} is a symbolic link that leads in a circle"), circle(path)),
         Errno::EACCES => {
@@ -177,7 +178,7 @@ fn unreachable(path: &Path, it: &str, error: &io::Error) -> Option<Fault> {
                 .find(|dir| !dir.as_os_str().is_empty() && access(*dir, AccessFlags::X_OK).is_err());
             let closed = closed.or(path.parent()).unwrap_or(path);
             Fault::hinted(
-                format!("{} may not be entered by {}", closed.display(), who()),
+                format!("{} may not be entered by {}", closed.shown(), who()),
                 "give the user the right to search (x) that directory, or run as another user",
             )
         }
@@ -187,11 +188,11 @@ fn unreachable(path: &Path, it: &str, error: &io::Error) -> Option<Fault> {
 
 /// The links of a circle, as far as they can be followed.
 fn circle(path: &Path) -> String {
-    let mut links = vec![path.display().to_string()];
+    let mut links = vec![path.shown().to_string()];
     let mut at = path.to_owned();
     while let Ok(to) = at.read_link() {
         at = at.parent().unwrap_or(Path::new("/")).join(to);
-        links.push(at.display().to_string());
+        links.push(at.shown().to_string());
         if links.len() > 4 || links[..links.len() - 1].contains(&links[links.len() - 1]) {
             break;
         }
@@ -206,11 +207,11 @@ fn not_executable(path: &Path, it: &str, meta: &std::fs::Metadata) -> Option<Fau
     if noexec {
         return Fault::hinted(
             format!("{it} lies on a filesystem that is mounted noexec"),
-            format!("move it, remount {} with exec, or run it through its interpreter", mount_point(path).display()),
+            format!("move it, remount {} with exec, or run it through its interpreter", mount_point(path).shown()),
         );
     }
     if meta.mode() & 0o111 == 0 {
-        return Fault::hinted(format!("{it} is not executable"), format!("chmod +x {}", path.display()));
+        return Fault::hinted(format!("{it} is not executable"), format!("chmod +x {}", path.shown()));
     }
     let mode = meta.mode() & 0o7777;
     Fault::hinted(
@@ -291,28 +292,25 @@ fn script(path: &Path, line: &[u8], complete: bool, depth: usize) -> Option<Faul
     let rest = &line[start..];
     let name = &rest[..rest.iter().position(blank).unwrap_or(rest.len())];
     if name.is_empty() || name == b"\r" {
-        return Fault::hinted(format!("the #! line of {} names no interpreter", path.display()), "such as #!/bin/sh");
+        return Fault::hinted(format!("the #! line of {} names no interpreter", path.shown()), "such as #!/bin/sh");
     }
     if !complete && name.len() == rest.len() {
-        return Fault::new(format!(
-            "the #! line of {} is longer than the {HEAD} bytes the system reads",
-            path.display()
-        ));
+        return Fault::new(format!("the #! line of {} is longer than the {HEAD} bytes the system reads", path.shown()));
     }
     if let Some(bare) = name.strip_suffix(b"\r") {
         let bare = String::from_utf8_lossy(bare);
         return Fault::hinted(
             format!("its first line ends with a carriage return, so that its interpreter would be \"{bare}\\r\""),
-            format!("it has Windows (CRLF) line ends; to convert it: sed -i 's/\\r$//' {}", path.display()),
+            format!("it has Windows (CRLF) line ends; to convert it: sed -i 's/\\r$//' {}", path.shown()),
         );
     }
     let interpreter = PathBuf::from(std::ffi::OsString::from_vec(name.to_vec()));
     let called = match depth {
-        0 => format!("its interpreter {}", interpreter.display()),
-        _ => format!("{}, the interpreter of {},", interpreter.display(), path.display()),
+        0 => format!("its interpreter {}", interpreter.shown()),
+        _ => format!("{}, the interpreter of {},", interpreter.shown(), path.shown()),
     };
     let fault = examine(&interpreter, &called, depth + 1)?;
-    let first_line = format!("the first line of {} is #!{}", path.display(), String::from_utf8_lossy(line));
+    let first_line = format!("the first line of {} is #!{}", path.shown(), String::from_utf8_lossy(line));
     // That a directory on the way to it is missing as well helps nobody here.
     let absent = interpreter.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let why = if absent { format!("{called} does not exist") } else { fault.why };
@@ -337,12 +335,12 @@ fn native(path: &Path, it: &str, depth: usize) -> Option<Fault> {
         return Fault::new(format!("{it} is a program for {theirs}, and this machine is {ours}"));
     }
     let loader = program.loader?;
-    let fault = examine(&loader, &format!("its loader {}", loader.display()), depth + 1)?;
+    let fault = examine(&loader, &format!("its loader {}", loader.shown()), depth + 1)?;
     if loader.symlink_metadata().is_ok() {
         return Some(fault);
     }
     Fault::hinted(
-        format!("its loader {} does not exist", loader.display()),
+        format!("its loader {} does not exist", loader.shown()),
         "it was built for another C library or distribution (musl, glibc, NixOS …): install that, or build it statically",
     )
 }

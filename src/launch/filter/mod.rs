@@ -31,6 +31,7 @@ use super::options::Extras;
 use super::plan::{Action, Plan};
 use super::report::{Report, StepName};
 use super::sys::Sys;
+use crate::app::Shown;
 use crate::config::Options;
 use crate::config::values::SandboxType;
 use arch::Arch;
@@ -65,7 +66,7 @@ pub(super) fn steps(plan: &mut Plan, options: &Options, _: &Extras, facts: &Fact
     let (rules, flags) = match &options.sandbox.seccomp_profile {
         None => (builtin::rules(native), 0),
         Some(file) => {
-            let what = format!("use the seccomp profile {}", file.display());
+            let what = format!("use the seccomp profile {}", file.shown());
             let host = Host { native, kernel: facts.kernel, capabilities: capabilities::of_the_app(options, facts) };
             let profile = profile::read(&facts.profile, host).map_err(|why| {
                 let hint = "it has to be in the form of Docker's default profile, or of linux.seccomp in an OCI \
@@ -73,7 +74,7 @@ pub(super) fn steps(plan: &mut Plan, options: &Options, _: &Extras, facts: &Fact
                 Report::new(StepName::Seccomp, what, why).with_hint(hint)
             })?;
             if let Some(warning) = unknown_calls(&profile.unknown) {
-                plan.warnings.push(format!("{}: {warning}", file.display()));
+                plan.warnings.push(format!("{}: {warning}", file.shown()));
             }
             (profile.rules, profile.flags)
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::app::Shown;
 use crate::launch::report::{Report, StepName};
 use crate::launch::sys::Sys;
 use crate::launch::sys::walls::{Attributes, Fs};
@@ -34,7 +35,7 @@ pub(super) fn mount(sys: &mut impl Sys) -> Result<(), Report> {
     sys.mount(Fs::Tmp { mode: 0o755 }, dev, harmless).map_err(failed("mount a private /dev".to_owned()))?;
     for (tree, path) in devices {
         let shown = sys.make_file(&path).and_then(|()| sys.attach(tree, &path));
-        shown.map_err(failed(format!("show {} in a private /dev", path.display())))?;
+        shown.map_err(failed(format!("show {} in a private /dev", path.shown())))?;
     }
     let (pts, shm) = (dev.join("pts"), dev.join("shm"));
     let terminals =

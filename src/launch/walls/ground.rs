@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use caps::{CapSet, Capability};
 
 use super::namespaces;
+use crate::app::Shown;
 use crate::config::Options;
 use crate::config::sections::Sandbox;
 use crate::launch::options::Extras;
@@ -128,7 +129,7 @@ impl Ground {
     /// Paths that cannot be made read-only.
     pub(super) fn problems(&self, sandbox: &Sandbox) -> Vec<Report> {
         let report = |path: &Path, why: &str| {
-            Report::new(StepName::Sandbox, format!("make {} read-only", path.display()), why)
+            Report::new(StepName::Sandbox, format!("make {} read-only", path.shown()), why)
                 .with_hint("sandbox.readonly_paths takes absolute paths that exist")
         };
         let wrong = self.asked.iter().filter_map(|(path, real)| match real {

@@ -23,6 +23,7 @@ use super::plan::{Action, Plan};
 use super::report::{Report, StepName};
 use super::sys::Sys;
 use super::sys::walls::{Attributes, Fs};
+use crate::app::Shown;
 use crate::config::Options;
 use crate::config::values::SandboxType;
 
@@ -202,15 +203,15 @@ impl Wall {
                 format!("enter the {} namespaces of process {}", join(*user, *network), of.pid)
             }
             Self::Loopback => "bring the loopback device up".to_owned(),
-            Self::ReadOnly(path) => format!("make {} read-only", path.display()),
-            Self::PrivateTmp { at, keep } if keep.is_empty() => format!("mount a private {}", at.display()),
+            Self::ReadOnly(path) => format!("make {} read-only", path.shown()),
+            Self::PrivateTmp { at, keep } if keep.is_empty() => format!("mount a private {}", at.shown()),
             Self::PrivateTmp { at, keep } => {
-                let keep: Vec<_> = keep.iter().map(|dir| dir.display().to_string()).collect();
-                format!("mount a private {} that shows {}", at.display(), keep.join(", "))
+                let keep: Vec<_> = keep.iter().map(|dir| dir.shown().to_string()).collect();
+                format!("mount a private {} that shows {}", at.shown(), keep.join(", "))
             }
             Self::PrivateDev => "mount a private /dev".to_owned(),
-            Self::Hide(dir) => format!("cover {}", dir.display()),
-            Self::Return(dir) => format!("enter {}", dir.display()),
+            Self::Hide(dir) => format!("cover {}", dir.shown()),
+            Self::Return(dir) => format!("enter {}", dir.shown()),
         }
     }
 }

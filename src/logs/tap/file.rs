@@ -12,6 +12,7 @@ use daemonctl_actors::rotation::Limit;
 use super::is_full;
 use super::packer::PACKER;
 use super::upkeep::Upkeep;
+use crate::app::Shown;
 use crate::logs::body::identity;
 use crate::logs::rotate::{self, Rules};
 use crate::logs::{open_through_own_links, place, times};
@@ -292,7 +293,7 @@ impl LogFile {
             // There may be room again later. What is written until then, if anything can be, goes without a time of its own.
             Err(error) if is_full(&error) => {}
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "cannot write the times of a log");
+                tracing::warn!(path = %self.path.shown(), %error, "cannot write the times of a log");
                 self.times = Times::Broken;
             }
         }

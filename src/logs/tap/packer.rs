@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::app::Shown;
 use crate::logs::pack::{Packed, pack};
 
 /// How long room that is being given back is waited for. All output of a supervisor waits, so it is not long: a disk may
@@ -93,7 +94,7 @@ impl Packer {
         match std::thread::Builder::new().name("packer".to_owned()).spawn(|| self.run()) {
             Ok(_) => work.running = true,
             // Tried again with the next rotation.
-            Err(error) => tracing::warn!(path = %log.display(), %error, "cannot compress archives"),
+            Err(error) => tracing::warn!(path = %log.shown(), %error, "cannot compress archives"),
         }
     }
 
@@ -133,7 +134,7 @@ impl Packer {
             let is_news = work.is_news(&job.log, &packed);
             drop(work);
             if let Err(error) = packed {
-                let archive = job.archive.display();
+                let archive = job.archive.shown();
                 match is_news {
                     true => tracing::warn!(%archive, %error, "cannot compress an archive"),
                     false => tracing::debug!(%archive, %error, "cannot compress an archive either"),

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::packer::PACKER;
+use crate::app::Shown;
 use crate::logs::archives::{Archive, Form};
 use crate::logs::body::identity;
 use crate::logs::rotate::{self, Rules};
@@ -55,11 +56,11 @@ impl Upkeep {
         if rules.compress
             && let Err(error) = rotate::reunite(log, open.or_else(|| identity(log)).map_or(0, |(_, inode)| inode))
         {
-            tracing::warn!(path = %log.display(), %error, "cannot bring an index to its archive");
+            tracing::warn!(path = %log.shown(), %error, "cannot bring an index to its archive");
         }
         let excess = match rotate::excess(log, rules) {
             Ok(excess) => excess,
-            Err(error) => return tracing::warn!(path = %log.display(), %error, "cannot list archives"),
+            Err(error) => return tracing::warn!(path = %log.shown(), %error, "cannot list archives"),
         };
         let mut next = excess.next;
         let mut within = |after: Duration| next = Some(next.map_or(after, |next| next.min(after)));
@@ -113,7 +114,7 @@ fn is_busy<T>(thread: Option<&JoinHandle<T>>) -> bool {
 fn spawn<T: Send + 'static>(log: &Path, work: impl FnOnce() -> T + Send + 'static) -> Option<JoinHandle<T>> {
     let spawned = std::thread::Builder::new().name("archives".to_owned()).spawn(work);
     // Tried again with the next rotation.
-    spawned.inspect_err(|error| tracing::warn!(path = %log.display(), %error, "cannot care for archives")).ok()
+    spawned.inspect_err(|error| tracing::warn!(path = %log.shown(), %error, "cannot care for archives")).ok()
 }
 
 /// Those that can be packed, the newest first, since they stay the longest; and whether others will be soon. `now` is in

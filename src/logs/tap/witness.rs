@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::is_full;
+use crate::app::Shown;
 use crate::logs::place;
 use crate::logs::rotate::{self, Rules};
 use crate::logs::times::{Index, Record, Writer};
@@ -90,7 +91,7 @@ impl Witness {
     fn look(&mut self, now: u64) {
         match self.note(now) {
             Err(error) if !is_full(&error) && error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.seen.path.display(), %error, "cannot write the times of a log");
+                tracing::warn!(path = %self.seen.path.shown(), %error, "cannot write the times of a log");
                 self.index = Keeper::Another;
             }
             Ok(()) | Err(_) => {}

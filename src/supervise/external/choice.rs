@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
+use crate::app::Shown;
 use crate::config::values::Collector;
 use crate::logs::rotate::Rules;
 
@@ -76,12 +77,12 @@ fn is_own(program: &Path, own: &Path) -> bool {
 
 /// Why a program cannot, or should not, be run by this user: it is no program, or others could make it another one.
 fn doubt(program: &Path, uid: u32) -> Option<String> {
-    let name = program.display();
+    let name = program.shown();
     if access(program, AccessFlags::X_OK).is_err() {
         return Some(format!("{name} is not run, since it is not executable"));
     }
     let open = open_place(program, uid)?;
-    Some(format!("{name} is not run, since others than its user may change {}", open.display()))
+    Some(format!("{name} is not run, since others than its user may change {}", open.shown()))
 }
 
 /// The first thing on the way to a file, links included, that somebody else could put another one in place of.

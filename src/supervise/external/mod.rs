@@ -23,6 +23,7 @@ use daemonctl_actors::value::{AppName, ExitStatus};
 use super::host::{Host, monotonic};
 use super::pidfd::{PidFd, register, start_time};
 use super::record::Record;
+use crate::app::Shown;
 use crate::config::values::Level;
 use crate::launch::{Gate, LaunchSpec, NotSpawned, Through, spawn_through};
 use crate::logs::tap::relay::Ear;
@@ -156,7 +157,7 @@ async fn failed(host: &Rc<Host>, app: &AppName, trouble: &str) -> StartFailure {
     let last =
         |ear: &Ear| String::from_utf8_lossy(&ear.lock().unwrap_or_else(PoisonError::into_inner).last).into_owned();
     let said = host.with(app, |held| held.ears.each_ref().map(last).concat());
-    let program = host.with(app, |held| Some(held.instance.as_ref()?.teelog.as_ref()?.program.display().to_string()));
+    let program = host.with(app, |held| Some(held.instance.as_ref()?.teelog.as_ref()?.program.shown().to_string()));
     let words = said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(|line| format!(": {line}"));
     let message = format!("{} {trouble}{}", program.unwrap_or_default(), words.unwrap_or_default());
     let hint = Some("logging.collector = \"builtin\" does without it".to_owned());

@@ -12,6 +12,7 @@ use clap::builder::StyledStr;
 use clap::builder::styling::Style;
 use clap::{Args, Command};
 
+use super::error::CliError;
 use super::globals::Globals;
 use super::{COMMANDS, Entry, top};
 
@@ -50,14 +51,40 @@ pub(super) enum Length {
 }
 
 /// Prints the help that a command line asks for. `usage` is what clap would print.
-pub(super) fn print(usage: &str, args: &[OsString], color: bool) -> io::Result<()> {
+pub(super) fn print(usage: &str, args: &[OsString], color: bool) -> Result<(), CliError> {
     let is_long = args.iter().skip(1).any(|arg| arg == "--help" || arg == "help");
     let length = if is_long { Length::Long } else { Length::Short };
-    let text = of(&words(usage), length, None);
+    show(&words(usage), length, color)
+}
+
+/// Prints the help of a command.
+pub(super) fn show(command: &[&str], length: Length, color: bool) -> Result<(), CliError> {
+    let named = command.first().and_then(|name| COMMANDS.iter().find(|entry| entry.name == *name));
+    if let Some(entry) = named.filter(|entry| entry.run.is_none()) {
+        return Err(CliError::NotYet(entry.name.to_owned()));
+    }
+    let text = of(command, length, None);
     let text = if color { text.ansi().to_string() } else { text.to_string() };
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", text.trim_end())?;
-    out.flush()
+    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// The command whose help is asked for in a way that clap takes for the name of a command: `config help set` is about
+/// `config set`, `help -h` about `daemonctl`.
+pub(super) fn asked_otherwise<'a>(args: &'a [OsString], top: &Command) -> Option<Vec<&'a str>> {
+    let words: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
+    let at = words.iter().position(|word| *word == "help")?;
+    let next = words.get(at + 1);
+    if next.is_some_and(|word| ["-h", "--help"].contains(word)) {
+        return Some(Vec::new());
+    }
+    let above = *words.get(at.checked_sub(1)?)?;
+    let mut command = top.find_subcommand(above)?.clone();
+    command.build();
+    match next {
+        None => command.has_subcommands().then(|| vec![above]),
+        Some(below) => command.find_subcommand(below).map(|_| vec![above, *below]),
+    }
 }
 
 /// The command whose usage this is: `Usage: daemonctl config set [OPTIONS] …` is `config set`.

@@ -219,17 +219,19 @@ fn give_up(error: &CliError, screen: Screen) -> ExitCode {
 
 /// Help and the version are asked for in the same way as mistakes are made: parsing stops.
 fn misread(error: &clap::Error, args: &[OsString], no_color: bool) -> ExitCode {
+    let screen = Screen::new(false, no_color);
+    let ended =
+        |printed: Result<(), CliError>| printed.map_or_else(|error| give_up(&error, screen), |()| ExitCode::SUCCESS);
     match error.kind() {
-        ErrorKind::DisplayHelp => {
-            let screen = Screen::new(false, no_color);
-            let printed = help::print(&error.to_string(), args, screen.color).map_err(CliError::Output);
-            printed.map_or_else(|error| give_up(&error, screen), |()| ExitCode::SUCCESS)
-        }
+        ErrorKind::DisplayHelp => ended(help::print(&error.to_string(), args, screen.color)),
         ErrorKind::DisplayVersion => {
             let _ = error.print();
             ExitCode::SUCCESS
         }
-        _ => give_up(&usage::retell(error, &top(), args), Screen::new(false, no_color)),
+        kind => match help::asked_otherwise(args, &top()).filter(|_| kind == ErrorKind::InvalidSubcommand) {
+            Some(command) => ended(help::show(&command, help::Length::Long, screen.color)),
+            None => give_up(&usage::retell(error, &top(), args), screen),
+        },
     }
 }
 

@@ -140,6 +140,19 @@ pub fn words(limit: Limit) -> (&'static str, String) {
     }
 }
 
+/// The option of the limit that a sentence of this module is about.
+pub fn told_of(sentence: &str, options: &Options) -> Option<&'static str> {
+    let is_meant = |limit: &Limit| {
+        let (what, value) = words(*limit);
+        sentence.starts_with(&format!("{what} {value} ")) || sentence.contains(&format!("limit {what} to {value}"))
+    };
+    asked(options).ok()?.into_iter().find(is_meant).map(|limit| match limit {
+        Limit::Memory(_) => "limits.memory_limit",
+        Limit::Cpu(_) => "limits.cpu_limit",
+        Limit::Pids(_) => "limits.process_limit",
+    })
+}
+
 fn of(limit: Limit) -> String {
     let (what, value) = words(limit);
     format!("{what} {value}")

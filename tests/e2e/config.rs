@@ -315,6 +315,39 @@ fn what_check_says_of_the_host_is_what_a_start_says() {
 }
 
 #[test]
+fn what_only_root_may_is_an_error_for_others_at_its_own_line() {
+    if !is_root("another user's check") {
+        return;
+    }
+    let home = Home::new();
+    let limits = "memory_limit = \"64M\"\nprocess_limit = 10\n";
+    home.app("web").behaves("sleep").conf(&format!("[limits]\n{limits}[security]\nuser = \"root\"\n"));
+    let as_nobody = |line: &str| {
+        let mut command = home.command(line.split(' '));
+        command.env("DAEMONCTL_RUNTIME_DIR", home.base().join("nobodys")).uid(65534).gid(65534);
+        home.finish(command)
+    };
+    let nobodys = home.base().join("nobodys");
+    fs::create_dir(&nobodys).unwrap();
+    fs::set_permissions(&nobodys, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&nobodys, Some(65534), Some(65534)).unwrap();
+    let checked = as_nobody("config check web").exits(2);
+    assert!(
+        checked.stdout.contains("conf.toml:5:1: error: security.user: cannot set user root: only root"),
+        "{checked}"
+    );
+    for line in checked.stdout.lines().filter(|line| line.contains("is not limited by a control group")) {
+        let place = if line.contains("memory 64M") {
+            "2:1: warning: limits.memory_limit: "
+        } else {
+            "3:1: warning: limits.process_limit: "
+        };
+        assert!(line.contains(place), "{line}");
+    }
+    as_nobody("start web").exits(1).explains("only root may change identity");
+}
+
+#[test]
 fn the_examples_are_without_mistakes() {
     let root = example("");
     let home = Home::new();

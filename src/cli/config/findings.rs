@@ -14,6 +14,7 @@ use crate::config::{Ask, Options, Origin, Problem, Problems, Resolved, Sources, 
 use crate::launch::diagnose::fault_of;
 use crate::launch::environment::parse_env_file;
 use crate::launch::identity::Target;
+use crate::launch::limits::told_of;
 use crate::launch::sys::Linux;
 use crate::supervise;
 
@@ -218,7 +219,7 @@ impl Inspection<'_> {
         let key = if user.is_some() { "security.user" } else { "security.group" };
         let target = Target::find(&Linux, user, group).ok();
         if let Some(report) = target.and_then(|target| target.check_permission(&Linux).err()) {
-            self.option(Severity::Warning, subject, key, report.message(), report.hint());
+            self.option(Severity::Error, subject, key, report.message(), report.hint());
         }
     }
 
@@ -358,8 +359,12 @@ impl Inspection<'_> {
     }
 }
 
-/// The option that a sentence is about: the first that is set, and that it names in full, by its flag or by its key.
+/// The option that a sentence is about: the limit it tells of, else the first that is set, and that it names in full, by
+/// its flag or by its key. A key that is a word of the language, such as `user`, may stand in any sentence.
 fn named_in(subject: &Subject<'_>, sentence: &str) -> Option<&'static str> {
+    if let Some(limit) = told_of(sentence, subject.options) {
+        return Some(limit);
+    }
     let set = |opt: &&table::Opt| subject.origins.get(&opt.name).is_some_and(|origin| *origin != Origin::Default);
     let words: Vec<&str> = sentence.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-'))).collect();
     let values = subject.options.values();
@@ -372,7 +377,7 @@ fn named_in(subject: &Subject<'_>, sentence: &str) -> Option<&'static str> {
         let flag = opt.flag.as_ref().map(|flag| format!("--{flag}"));
         words.iter().any(|word| {
             let word = word.trim_end_matches('.');
-            word == opt.name || word == opt.key || flag.as_deref() == Some(word)
+            word == opt.name || (word == opt.key && word.contains('_')) || flag.as_deref() == Some(word)
         })
     };
     table::table().iter().filter(set).find(|opt| named(opt)).map(|opt| opt.name.as_str())

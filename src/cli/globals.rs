@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::text;
-use crate::config::{self, Problems};
+use crate::config::{self, Problem, Problems};
 
 /// A configuration file is never longer.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -15,25 +16,11 @@ const LONGEST_FILE: u64 = 1 << 20;
 /// Options that every command has.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Globals {
-    /// Global configuration file [default: conf.toml in the apps root]
-    #[arg(
-        id = "global.config",
-        short = 'c',
-        long = "config",
-        value_name = "FILE",
-        env = "DAEMONCTL_CONFIG",
-        hide_env_values = true
-    )]
+    /// Global configuration file [default: conf.toml in the apps root] [env: DAEMONCTL_CONFIG]
+    #[arg(id = "global.config", short = 'c', long = "config", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Apps root: the directory whose sub-directories are apps [default: the current directory]
-    #[arg(
-        id = "global.path",
-        short = 'p',
-        long = "path",
-        value_name = "DIR",
-        env = "DAEMONCTL_PATH",
-        hide_env_values = true
-    )]
+    /// Apps root: the directory whose sub-directories are apps [default: the current directory] [env: DAEMONCTL_PATH]
+    #[arg(id = "global.path", short = 'p', long = "path", value_name = "DIR")]
     pub(super) path: Option<PathBuf>,
     /// One more environment file for the apps that are started
     #[arg(id = "global.env", short = 'e', long = "env", value_name = "FILE")]
@@ -53,16 +40,16 @@ pub(super) struct Globals {
     /// Do it anyway: what cannot be enforced becomes a warning
     #[arg(id = "global.force", short = 'f', long = "force")]
     pub(super) force: bool,
-    /// How long a supervisor may take to answer [default: 30]
-    #[arg(id = "global.op_timeout", short = 'T', long = "op-timeout", value_name = "SEC", env = "DAEMONCTL_OP_TIMEOUT", hide_env_values = true, value_parser = text::duration)]
+    /// How long a supervisor may take to answer [default: 30] [env: DAEMONCTL_OP_TIMEOUT]
+    #[arg(id = "global.op_timeout", short = 'T', long = "op-timeout", value_name = "SEC", value_parser = text::duration)]
     pub(super) op_timeout: Option<Duration>,
 }
 
 impl Globals {
     /// Takes what was given after the command over what was given before it.
     pub(super) fn overlay(mut self, after: &ArgMatches) -> Self {
-        self.config = given(after, "global.config").or(self.config).filter(|path| named(path));
-        self.path = given(after, "global.path").or(self.path).filter(|path| named(path));
+        self.config = given(after, "global.config").or(self.config);
+        self.path = given(after, "global.path").or(self.path);
         self.env = given(after, "global.env").or(self.env);
         self.op_timeout = given(after, "global.op_timeout").or(self.op_timeout);
         self.verbose |= given(after, "global.verbose").unwrap_or(false);
@@ -103,6 +90,30 @@ impl Globals {
         valued.into_iter().flatten().flatten().chain(flags).collect()
     }
 
+    /// Fills in what the command line does not say from the environment. A variable that is set to nothing is as good as
+    /// one that is not set.
+    pub(super) fn inherit(&mut self, env: &dyn Fn(&str) -> Option<OsString>) -> Result<(), Problem> {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+        self.config = self.config.take().or_else(|| set("DAEMONCTL_CONFIG").map(PathBuf::from));
+        self.path = self.path.take().or_else(|| set("DAEMONCTL_PATH").map(PathBuf::from));
+        if let Some(time) = set("DAEMONCTL_OP_TIMEOUT").filter(|_| self.op_timeout.is_none()) {
+            let wrong = |reason: String| Problem::new(reason).about("DAEMONCTL_OP_TIMEOUT");
+            self.op_timeout = Some(text::duration(&time.to_string_lossy()).map_err(wrong)?);
+        }
+        Ok(())
+    }
+
+    /// What is set for this program and has no effect: warnings.
+    pub(super) fn doubts(&self, environment: &[OsString], log_level: Option<&str>) -> Vec<Problem> {
+        let unknown = log_level.filter(|text| !text.is_empty() && text.parse::<LevelFilter>().is_err());
+        let unknown = unknown.map(|text| {
+            let message = format!("{text:?} is no level, and warn is used: it is one of debug, info, warn, error");
+            Problem::new(message).about("DAEMONCTL_LOG_LEVEL")
+        });
+        let names = environment.iter().filter_map(|name| name.to_str());
+        unknown.into_iter().chain(config::layers::misspelt_variables(names, self.root())).collect()
+    }
+
     /// Fills in what neither the command line nor the environment says from `[daemonctl]` in the global file. Mistakes
     /// in it are handed back: they are no reason to leave an operator without `status` and `stop`.
     pub(super) fn settle(&mut self) -> Option<Problems> {
@@ -129,11 +140,6 @@ fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Op
     matches.try_get_one::<T>(id).ok().flatten().cloned()
 }
 
-/// A variable that is set to nothing is as good as one that is not set.
-fn named(path: &Path) -> bool {
-    !path.as_os_str().is_empty()
-}
-
 /// Adds to a command the global options that it may be followed by, without the letters it uses for its own.
 pub(super) fn also_after(mut command: Command) -> Command {
     for option in Globals::augment_args(Command::new("")).get_arguments() {
@@ -141,7 +147,7 @@ pub(super) fn also_after(mut command: Command) -> Command {
         if option.get_long().is_some_and(|long| taken(&|own| own.get_long() == Some(long))) {
             continue;
         }
-        let mut option = option.clone().env(None).default_value(None).hide(true);
+        let mut option = option.clone().default_value(None).hide(true);
         if taken(&|own| own.get_short().is_some() && own.get_short() == option.get_short()) {
             option = option.short(None);
         }
@@ -158,6 +164,29 @@ pub(super) fn colorless(env: &dyn Fn(&str) -> Option<String>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(line: &[OsString]) -> Globals {
+        let matches = Globals::augment_args(Command::new("daemonctl")).get_matches_from(line);
+        clap::FromArgMatches::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn a_variable_stands_in_for_its_option_unless_it_is_empty() {
+        let with = |line: &str, variables: &[(&str, &str)]| {
+            let mut globals = read(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+            let value = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into());
+            globals.inherit(&value).map_err(|problem| problem.to_string()).map(|()| globals)
+        };
+        let set = [("DAEMONCTL_PATH", "/srv"), ("DAEMONCTL_CONFIG", "/etc/d.toml"), ("DAEMONCTL_OP_TIMEOUT", "5")];
+        let taken = with("daemonctl", &set).unwrap();
+        assert_eq!((taken.root(), taken.config.as_deref()), (Path::new("/srv"), Some(Path::new("/etc/d.toml"))));
+        assert_eq!(taken.op_timeout(), Duration::from_secs(5));
+        let empty = with("daemonctl", &set.map(|(name, _)| (name, ""))).unwrap();
+        assert_eq!((empty.root(), empty.config.as_ref(), empty.op_timeout), (Path::new("."), None, None));
+        let wrong = [("DAEMONCTL_OP_TIMEOUT", "abc")];
+        assert!(with("daemonctl", &wrong).unwrap_err().starts_with("DAEMONCTL_OP_TIMEOUT: "));
+        assert_eq!(with("daemonctl -T 7", &wrong).unwrap().op_timeout(), Duration::from_secs(7));
+    }
 
     #[test]
     fn another_run_of_this_program_gets_the_same_options() {

@@ -61,6 +61,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, ColorChoice, Command, FromArgMatches};
 
+use crate::config::Problems;
 use error::CliError;
 use globals::Globals;
 use help::Group;
@@ -187,8 +188,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         globals = globals.overlay(deeper);
     }
     globals.no_color |= no_color;
+    if let Err(problem) = globals.inherit(&|name| std::env::var_os(name)) {
+        return give_up(&CliError::from(Problems::from(problem)), Screen::new(globals.quiet, globals.no_color));
+    }
     let wrong = globals.settle();
     let screen = Screen::new(globals.quiet, globals.no_color);
+    let environment: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
+    let doubts = globals.doubts(&environment, env("DAEMONCTL_LOG_LEVEL").as_deref());
+    doubts.iter().for_each(|doubt| screen.note(&format!("warning: {doubt}")));
     wrong.iter().for_each(|problems| screen.note(&format!("warning: {problems}")));
     let Some(entry) = COMMANDS.iter().find(|entry| entry.name == name) else { return ExitCode::from(error::USAGE) };
     let done = match entry.run {

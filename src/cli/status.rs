@@ -54,7 +54,7 @@ pub(super) struct Status {
     #[arg(short, long)]
     watch: bool,
     /// How often --watch looks [default: 2]
-    #[arg(long, value_name = "SEC", requires = "watch", value_parser = refresh)]
+    #[arg(long, value_name = "SEC", value_parser = refresh)]
     refresh: Option<Duration>,
 }
 
@@ -75,6 +75,10 @@ Examples:
   daemonctl status --json | jq '.apps[].state'";
 
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
+        if !self.watch && self.refresh.is_some() {
+            let hint = Some("see daemonctl status --help".to_owned());
+            return Err(CliError::Usage { message: "--refresh needs --watch".to_owned(), hint });
+        }
         if !self.watch {
             return self.report(session);
         }

@@ -17,7 +17,9 @@ pub fn init<W: Write + 'static>(level: LevelFilter, writer: impl Fn() -> W + Sen
 
 /// The level of `DAEMONCTL_LOG_LEVEL`, or warnings where it is not set or names none.
 pub fn level(env: &dyn Fn(&str) -> Option<String>) -> LevelFilter {
-    env("DAEMONCTL_LOG_LEVEL").and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::WARN)
+    // An empty text would be the level of errors.
+    let set = env("DAEMONCTL_LOG_LEVEL").filter(|text| !text.is_empty());
+    set.and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::WARN)
 }
 
 #[cfg(test)]
@@ -31,5 +33,6 @@ mod tests {
         assert_eq!(of(Some("debug")), LevelFilter::DEBUG);
         assert_eq!(of(Some("INFO")), LevelFilter::INFO);
         assert_eq!(of(Some("loud")), LevelFilter::WARN);
+        assert_eq!(of(Some("")), LevelFilter::WARN);
     }
 }

@@ -71,9 +71,9 @@ fn begin() -> io::Result<u8> {
     let task = handover.kept.remove("task").ok_or_else(|| io::Error::other("the keeper holds no task"))?;
     let task: Task = serde_json::from_str(&read_from_start(task)?)?;
     let level = observe::tracing::level(&|name| match std::env::var(name) {
-        Ok(set) => Some(set),
+        Ok(set) if !set.is_empty() => Some(set),
         // A mistake in the file is told by the commands that read it.
-        Err(_) => layers::program(&task.root.join("conf.toml"), false).ok()?.log_level.map(|level| level.to_string()),
+        _ => layers::program(&task.root.join("conf.toml"), false).ok()?.log_level.map(|level| level.to_string()),
     });
     observe::tracing::init(level, terminal::voice);
 

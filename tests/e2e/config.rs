@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Home, Output, SOON, example, is_root, wait_until};
+use crate::support::{Home, Output, SOON, example, is_root, kill, wait_until};
 
 /// A root with a global file, and an app with a file of its own.
 fn home() -> Home {
@@ -345,6 +346,52 @@ fn what_only_root_may_is_an_error_for_others_at_its_own_line() {
         assert!(line.contains(place), "{line}");
     }
     as_nobody("start web").exits(1).explains("only root may change identity");
+}
+
+#[test]
+fn the_programs_own_variables_are_taken_and_an_empty_one_is_none() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep");
+    let with = |name: &str, value: &str, line: &str| {
+        let mut command = home.command(line.split(' '));
+        command.env(name, value);
+        home.finish(command)
+    };
+    // Empty: the apps root is the working directory, and nothing else is set.
+    for name in ["DAEMONCTL_PATH", "DAEMONCTL_CONFIG", "DAEMONCTL_OP_TIMEOUT", "DAEMONCTL_LOG_LEVEL"] {
+        let listed = with(name, "", "list").ok().says("web");
+        assert_eq!(listed.stderr, "", "{name}");
+    }
+    let elsewhere = home.base().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    with("DAEMONCTL_PATH", elsewhere.to_str().unwrap(), "list").ok().explains("no app below");
+    with("DAEMONCTL_PATH", elsewhere.to_str().unwrap(), &format!("-p {} list", home.root().display())).ok().says("web");
+
+    let global = home.base().join("global.toml");
+    fs::write(&global, "[daemon]\numask = \"027\"\n").unwrap();
+    with("DAEMONCTL_CONFIG", global.to_str().unwrap(), "config show --resolved web").ok().says("umask = \"027\"");
+    with("DAEMONCTL_CONFIG", "gone.toml", "config show --resolved web").exits(2).explains("gone.toml");
+
+    with("DAEMONCTL_OP_TIMEOUT", "abc", "list").exits(2).explains("daemonctl: DAEMONCTL_OP_TIMEOUT: ");
+    with("DAEMONCTL_OP_TIMEOUT", "abc", "-T 5 list").ok();
+    with("DAEMONCTL_OP_TIMEOUT", "5", "list").ok();
+
+    let loud = with("DAEMONCTL_LOG_LEVEL", "loud", "list").ok();
+    assert!(loud.stderr.contains("warning: DAEMONCTL_LOG_LEVEL: \"loud\" is no level"), "{loud}");
+    with("DAEMONCTL_LOG_LEVEL", "debug", "start web").ok();
+    app.wait_for_state("running");
+    // A supervisor that takes over says so at this level.
+    kill(home.pair("web").0.pid, Signal::SIGKILL);
+    wait_until("its successor says more", SOON, || {
+        let dirs = fs::read_dir(home.runtime_dir()).map_err(|error| error.to_string())?;
+        let logs = dirs.filter_map(|dir| fs::read_to_string(dir.ok()?.path().join("supervisor.log")).ok());
+        let said: String = logs.collect();
+        if said.contains(" INFO ") { Ok(()) } else { Err(said) }
+    });
+
+    let near = with("DAEMONCTL_PAHT", "/srv", "list").ok();
+    assert!(near.stderr.contains("DAEMONCTL_PAHT: is not known; did you mean DAEMONCTL_PATH?"), "{near}");
+    home.ctl(["status", "--refresh", "5"]).exits(2).explains("--refresh needs --watch");
 }
 
 #[test]

@@ -160,6 +160,11 @@ pub fn variables_of<'a>(
     variables::find(app, environment, root).known.into_iter().map(|(variable, _, text)| (variable, text)).collect()
 }
 
+/// Variables that are nearly one of this program's own, and no app's.
+pub fn misspelt_variables<'a>(variables: impl Iterator<Item = &'a str>, root: &Path) -> Vec<Problem> {
+    variables::misspelt(variables, root)
+}
+
 /// The text of a configuration file; nothing where there is none.
 pub fn read(file: &Path) -> Result<Option<String>, Problem> {
     file::read(file, false)

@@ -346,6 +346,28 @@ fn variables_of_no_app_and_apps_that_share_theirs_are_told() {
 }
 
 #[test]
+fn a_variable_of_the_program_is_known_by_a_slip_unless_it_is_an_apps() {
+    let home = Home::new();
+    std::fs::create_dir(home.dir.path().join("log")).unwrap();
+    let names = [
+        "DAEMONCTL_PAHT",
+        "DAEMONCTL_OP_TIMOUT",
+        "DAEMONCTL_PATH",
+        "DAEMONCTL_APP_TIMEOUT", // limits.timeout of an app, of whichever root.
+        "DAEMONCTL_LOG_LEVL",    // An option of the app log, with a slip.
+        "DAEMONCTL_LAUNCH_ID",
+        "DAEMONCTL_WEB_SOMETHING",
+        "PAHT",
+    ];
+    let told: Vec<_> = misspelt_variables(names.into_iter(), home.dir.path()).iter().map(ToString::to_string).collect();
+    let expected = [
+        "DAEMONCTL_PAHT: is not known; did you mean DAEMONCTL_PATH?",
+        "DAEMONCTL_OP_TIMOUT: is not known; did you mean DAEMONCTL_OP_TIMEOUT?",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn where_each_variable_of_the_environment_was_set_is_known() {
     let home = Home::new()
         .global("[process]\nenvironment = { A = 1, B = 1 }\n")

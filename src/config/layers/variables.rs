@@ -18,19 +18,23 @@ use crate::config::problem::{Problem, nearest};
 use crate::config::table::{Opt, table};
 
 /// Variables that mean something else, and would read as an option of an app called `log`, `op`, `main` ….
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "DAEMONCTL_PATH",
     "DAEMONCTL_CONFIG",
     "DAEMONCTL_LOG_LEVEL",
     "DAEMONCTL_OP_TIMEOUT",
     "DAEMONCTL_NO_COLOR",
     "DAEMONCTL_RUNTIME_DIR",
+    "DAEMONCTL_LAUNCH_ID",
     "DAEMONCTL_EVENT",
     "DAEMONCTL_MAIN_PID",
     "DAEMONCTL_EXIT_CODE",
     "DAEMONCTL_EXIT_SIGNAL",
     "DAEMONCTL_REASON",
 ];
+
+/// Those of them that people set.
+const SET: &[&str] = OWN.split_at(6).0;
 
 /// The variables of one app.
 pub(super) struct Found<'a> {
@@ -100,6 +104,28 @@ fn another_name(opt: &Opt, key: &str) -> String {
     if key == long { opt.key.to_ascii_uppercase() } else { long }
 }
 
+/// A warning for every variable that is nearly one of this program's own. One that ends as an option does is left to the
+/// app that it is meant for, and so is one that begins as those of an app below the root do.
+pub(super) fn misspelt<'a>(variables: impl Iterator<Item = &'a str>, root: &Path) -> Vec<Problem> {
+    let near = |variable: &'a str| Some((variable, own_nearest(variable)?));
+    let found: Vec<_> = variables.filter_map(near).collect();
+    let of_apps = if found.is_empty() { Vec::new() } else { longer_prefixes("DAEMONCTL_", root) };
+    let strange = found.iter().filter(|(variable, _)| !of_apps.iter().any(|(prefix, _)| variable.starts_with(prefix)));
+    let told =
+        |(variable, own): &(&str, &str)| Problem::new(format!("is not known; did you mean {own}?")).about(*variable);
+    strange.map(told).collect()
+}
+
+/// The variable of this program that a mistyped one was meant to be.
+fn own_nearest(variable: &str) -> Option<&'static str> {
+    let rest = variable.strip_prefix("DAEMONCTL_").filter(|_| !OWN.contains(&variable))?;
+    if names().keys().any(|key| rest.strip_suffix(key.as_str()).is_some_and(|app| app.ends_with('_'))) {
+        return None;
+    }
+    let near = nearest(rest, SET.iter().map(|own| &own["DAEMONCTL_".len()..]))?;
+    SET.iter().copied().find(|own| own.ends_with(near))
+}
+
 /// A warning for every variable that looks like an option's and is no app's, and for apps that cannot have variables of
 /// their own.
 pub(super) fn nobodys(apps: &[AppName], environment: &BTreeMap<String, String>) -> Vec<Problem> {
@@ -121,6 +147,7 @@ pub(super) fn nobodys(apps: &[AppName], environment: &BTreeMap<String, String>) 
                 let near = nearest(name, apps.iter().map(AppName::as_str))?;
                 Some(format!("; did you mean {}{key}?", prefix(near)))
             });
+            let near = near.or_else(|| own_nearest(variable).map(|own| format!("; did you mean {own}?")));
             Problem::new(format!("names no app of this root{}", near.unwrap_or_default())).about(variable)
         })
         .collect();

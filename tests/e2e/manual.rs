@@ -30,5 +30,9 @@ fn a_page_is_found_by_the_name_of_its_command() {
     assert!(home.ctl(["man", "start"]).ok().stdout.contains("daemonctl start [OPTIONS]"));
     assert!(home.ctl(["man", "conf"]).ok().stdout.contains("memory_limit"));
     assert!(home.ctl(["man"]).ok().stdout.contains("COMMANDS"));
+    let set = home.ctl(["man", "config", "set"]).ok().stdout;
+    assert!(set.contains("daemonctl config set [APP] [KEY=VALUE]..."), "{set}");
+    assert_eq!(home.ctl(["man", "config-set"]).ok().stdout, set);
+    home.ctl(["man", "config", "sett"]).exits(2).explains("there is no page \"config sett\"");
     home.ctl(["man", "strat"]).exits(2).explains("there is no page \"strat\"");
 }

@@ -20,8 +20,8 @@ use crate::app::Shown;
 #[derive(Args, Debug)]
 pub(super) struct Man {
     /// A command, or daemonctl, daemonctl-conf, daemonrun, teelog
-    #[arg(value_name = "PAGE", default_value = "daemonctl", conflicts_with = "dir")]
-    page: String,
+    #[arg(value_name = "PAGE", default_value = "daemonctl", num_args = 1.., conflicts_with = "dir")]
+    page: Vec<String>,
     /// Write every page below this directory, as DIR/man1/daemonctl.1
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -35,6 +35,7 @@ On a terminal the page is shown by man; otherwise it is written as it is, for ma
 
 Examples:
   daemonctl man start
+  daemonctl man config set
   daemonctl man conf                    every key of conf.toml
   daemonctl man --dir /usr/local/share/man";
 
@@ -50,10 +51,12 @@ Examples:
             session.screen.done(&format!("wrote {} pages below {}", pages.len(), dir.shown()))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let wanted = |page: &&Page| page.name == self.page || page.name == format!("daemonctl-{}", self.page);
+        let name = self.page.join("-");
+        let wanted = |page: &&Page| page.name == name || page.name == format!("daemonctl-{name}");
         let Some(page) = pages.iter().find(wanted) else {
-            let hint = format!("there are {}", names().join(", "));
-            return Err(CliError::Usage { message: format!("there is no page {:?}", self.page), hint: Some(hint) });
+            let (message, hint) =
+                (format!("there is no page {:?}", self.page.join(" ")), format!("there are {}", names().join(", ")));
+            return Err(CliError::Usage { message, hint: Some(hint) });
         };
         if session.screen.terminal && io::stdin().is_terminal() && is_shown(&page.text) {
             return Ok(ExitCode::SUCCESS);
@@ -86,7 +89,7 @@ fn pages() -> Vec<Page> {
     let command = |name: String, text| Page { name, section: "1", text };
     let mut pages = vec![command("daemonctl".to_owned(), page::program())];
     let commands = COMMANDS.iter().filter(|entry| entry.run.is_some());
-    pages.extend(commands.map(|entry| command(format!("daemonctl-{}", entry.name), page::command(entry))));
+    pages.extend(commands.flat_map(page::command).map(|(name, text)| command(name, text)));
     pages.push(Page { name: "daemonctl-conf".to_owned(), section: "5", text: page::configuration() });
     pages.push(command("daemonrun".to_owned(), crate::launch::alone::manual::page()));
     pages.push(command("teelog".to_owned(), crate::teelog::manual::page()));
@@ -99,6 +102,18 @@ fn is_shown(text: &str) -> bool {
     // Whoever quits before the end has seen enough.
     let _ = man.stdin.take().map(|mut input| input.write_all(text.as_bytes()));
     man.wait().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_command_below_another_has_a_page_with_its_options() {
+    let pages = pages();
+    let page = |name: &str| pages.iter().find(|page| page.name == name).unwrap_or_else(|| panic!("no page {name}"));
+    assert!(page("daemonctl-config-show").text.contains("\\-\\-resolved"));
+    for action in ["show", "set", "unset", "check", "schema"] {
+        let name = format!("daemonctl-config-{action}");
+        assert!(page(&name).text.contains(&format!("daemonctl config {action}")));
+        assert!(page("daemonctl-config").text.contains(&format!("{name}(1)").replace('-', "\\-")), "{name}");
+    }
 }
 
 #[test]

@@ -55,13 +55,25 @@ pub(super) fn program() -> String {
     text + &more.to_roff()
 }
 
-/// daemonctl-COMMAND(1).
-pub(super) fn command(entry: &Entry) -> String {
-    let name = format!("daemonctl-{}", entry.name);
-    let grammar = (entry.args)(Command::new(entry.name).bin_name(format!("daemonctl {}", entry.name)));
+/// Every page of a command: daemonctl-COMMAND(1), and daemonctl-COMMAND-ACTION(1) of each command below it, by name.
+pub(super) fn command(entry: &Entry) -> Vec<(String, String)> {
+    let mut grammar = (entry.args)(Command::new(entry.name).bin_name(format!("daemonctl {}", entry.name)));
+    let below: Vec<Command> = grammar.get_subcommands().cloned().collect();
+    grammar = grammar.about(entry.about);
+    let actions = below.into_iter().map(|action| {
+        let bin_name = format!("daemonctl {} {}", entry.name, action.get_name());
+        (format!("daemonctl-{}-{}", entry.name, action.get_name()), action.bin_name(bin_name))
+    });
+    let all: Vec<_> = std::iter::once((format!("daemonctl-{}", entry.name), grammar)).chain(actions).collect();
+    all.into_iter().map(|(name, grammar)| (name.clone(), of_command(&name, grammar))).collect()
+}
+
+/// The page of one command.
+fn of_command(name: &str, grammar: Command) -> String {
+    let about = grammar.get_about().map(ToString::to_string).unwrap_or_default();
     let usage = grammar.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").to_owned();
-    let mut page = begin(&name, "1", entry.about);
+    let mut page = begin(name, "1", &about);
     synopsis(&mut page, &[roman(usage.as_str())]);
     let more = grammar.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (description, examples) = match more.split_once("Examples:") {
@@ -72,8 +84,17 @@ pub(super) fn command(entry: &Entry) -> String {
         },
     };
     section(&mut page, "DESCRIPTION");
-    page.text([roman(format!("{}.", entry.about))]);
+    page.text([roman(format!("{about}."))]);
     prose(&mut page, description);
+    let below: Vec<(String, String)> = grammar
+        .get_subcommands()
+        .map(|action| (format!("{name}-{}(1)", action.get_name()), action.get_about().map(ToString::to_string)))
+        .map(|(page, about)| (page, about.unwrap_or_default()))
+        .collect();
+    if !below.is_empty() {
+        section(&mut page, "COMMANDS");
+        below.iter().for_each(|(name, about)| entry_of(&mut page, name, about));
+    }
     let mut text = page.to_roff() + &options(grammar);
     let mut rest = Roff::new();
     if let Some(examples) = examples {

@@ -236,6 +236,24 @@ mod tests {
         assert!(!of(&["start"], Length::Short, None).to_string().contains("--memory-limit"));
     }
 
+    #[test]
+    fn lines_of_a_paragraph_are_full() {
+        for command in commands().into_iter().chain([Vec::new()]) {
+            for width in [60, 80, 100] {
+                let long = of(&command, Length::Long, Some(width)).to_string();
+                let lines: Vec<&str> = long.lines().collect();
+                for pair in lines.windows(2) {
+                    let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+                    let next = pair[1].split(' ').next().unwrap_or_default();
+                    let room = width.saturating_sub(pair[0].chars().count() + 1);
+                    if is_prose(pair[0]) && is_prose(pair[1]) {
+                        assert!(next.chars().count() > room, "{command:?} at {width}: {}\n{}", pair[0], pair[1]);
+                    }
+                }
+            }
+        }
+    }
+
     /// docs/commands.md: all that is told of every command, and once what several have in common.
     fn page() -> String {
         let mut page = "\

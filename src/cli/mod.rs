@@ -138,7 +138,7 @@ Exit codes: 0 done, or so already; 1 failed; 2 wrong usage or configuration; 3 n
 /// The options of a command, and the global ones that may follow it.
 fn args<V: Verb>(command: Command) -> Command {
     let command = V::augment_args(command).about(V::ABOUT).long_about(None);
-    globals::also_after(if V::MORE.is_empty() { command } else { command.after_help(V::MORE) })
+    globals::also_after(if V::MORE.is_empty() { command } else { command.after_help(text::flowing(V::MORE)) })
 }
 
 fn run<V: Verb>(matches: &ArgMatches, session: &mut Session) -> Result<ExitCode, CliError> {
@@ -164,7 +164,7 @@ fn top() -> Command {
         .infer_subcommands(false)
         .max_term_width(100)
         .subcommands(commands);
-    Globals::augment_args(top).about(ABOUT).long_about(None).after_help(MORE)
+    Globals::augment_args(top).about(ABOUT).long_about(None).after_help(text::flowing(MORE))
 }
 
 /// Runs the command line `args`, the program's name first.

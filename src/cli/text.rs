@@ -79,6 +79,22 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A text whose paragraphs are one line each, for whoever breaks lines where a terminal ends. What is indented keeps its
+/// lines.
+pub(super) fn flowing(text: &str) -> String {
+    let mut flowing = String::new();
+    let mut before = "";
+    for line in text.lines() {
+        let goes_on = ![before, line].iter().any(|line| line.is_empty() || line.starts_with(' '));
+        if !flowing.is_empty() {
+            flowing.push(if goes_on { ' ' } else { '\n' });
+        }
+        flowing.push_str(line);
+        before = line;
+    }
+    flowing
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +107,12 @@ mod tests {
             ["0ms", "40ms", "999ms", "1s", "1.2s", "12.3s", "59.9s", "1m00s", "1m05s", "3h04m", "1d00h", "2d03h"];
         assert_eq!(told, expected);
         assert_eq!(seconds(-3.0), "0ms");
+    }
+
+    #[test]
+    fn a_paragraph_is_one_line_and_an_example_keeps_its_own() {
+        let text = "One\ntwo.\n\nExamples:\n  a\n  b\nThree\nfour";
+        assert_eq!(flowing(text), "One two.\n\nExamples:\n  a\n  b\nThree four");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use daemonctl_actors::value::AppName;
 use super::Verb;
 use super::error::CliError;
 use super::session::Session;
+use super::text;
 use crate::app::{App, AppError, Shown};
 use crate::config::table;
 use crate::launch::quoted;
@@ -34,7 +35,7 @@ const KEYS: [(&str, &str); 8] = [
 #[derive(Args, Debug)]
 pub(super) struct Init {
     /// Name of the app: a directory of that name is made below the apps root
-    #[arg(value_name = "APP")]
+    #[arg(value_name = "APP", value_parser = |name: &str| text::without_slash(name).parse::<AppName>())]
     app: AppName,
     /// Command that exits 0 when the app is healthy: becomes its check script, and has it checked
     #[arg(long, value_name = "COMMAND")]

@@ -58,8 +58,9 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+use clap::builder::{StringValueParser, TypedValueParser, ValueParser};
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, ColorChoice, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, ColorChoice, Command, FromArgMatches};
 
 use crate::config::Problems;
 use error::CliError;
@@ -137,8 +138,17 @@ Exit codes: 0 done, or so already; 1 failed; 2 wrong usage or configuration; 3 n
 
 /// The options of a command, and the global ones that may follow it.
 fn args<V: Verb>(command: Command) -> Command {
-    let command = V::augment_args(command).about(V::ABOUT).long_about(None);
+    let command = V::augment_args(command).about(V::ABOUT).long_about(None).mut_args(app_or_directory);
     globals::also_after(if V::MORE.is_empty() { command } else { command.after_help(text::flowing(V::MORE)) })
+}
+
+/// Takes an app by the name of its directory, too, behind which a shell's completion puts a slash.
+fn app_or_directory(arg: Arg) -> Arg {
+    let is_app = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name.ends_with("APP")));
+    match is_app && arg.get_value_parser().type_id() == ValueParser::string().type_id() {
+        true => arg.value_parser(StringValueParser::new().map(|name| text::without_slash(&name).to_owned())),
+        false => arg,
+    }
 }
 
 fn run<V: Verb>(matches: &ArgMatches, session: &mut Session) -> Result<ExitCode, CliError> {
@@ -148,7 +158,7 @@ fn run<V: Verb>(matches: &ArgMatches, session: &mut Session) -> Result<ExitCode,
 
 /// Whatever is said to a command that is not supported yet, the answer is the same.
 fn anything(command: Command) -> Command {
-    let rest = clap::Arg::new("rest").num_args(0..).allow_hyphen_values(true).trailing_var_arg(true);
+    let rest = Arg::new("rest").num_args(0..).allow_hyphen_values(true).trailing_var_arg(true);
     command.disable_help_flag(true).arg(rest)
 }
 

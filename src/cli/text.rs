@@ -79,6 +79,11 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// The name of an app as it was meant: `web/` is `web`.
+pub(super) fn without_slash(name: &str) -> &str {
+    name.strip_suffix('/').unwrap_or(name)
+}
+
 /// A text whose paragraphs are one line each, for whoever breaks lines where a terminal ends. What is indented keeps its
 /// lines.
 pub(super) fn flowing(text: &str) -> String {

@@ -78,6 +78,28 @@ fn bad_command_lines() {
 }
 
 #[test]
+fn an_app_may_be_named_by_its_directory() {
+    let home = Home::new();
+    home.app("web").behaves("sleep");
+    home.app("db").behaves("sleep");
+    home.ctl(["start", "web/"]).ok().says("started web");
+    home.ctl(["health", "web/"]).ok().says("web");
+    assert!(home.ctl(["health", "--json", "web/"]).ok().stdout.contains("\"web\""));
+    for line in
+        ["status web/ web", "logs web/", "why web/", "config set web/ umask=077", "config show web/", "kill web/ 0"]
+    {
+        let told = home.ctl(line.split_whitespace());
+        assert!(told.code() != 4 && !told.stderr.contains('/'), "{told}");
+    }
+    let all = home.ctl(["start-all", "-x", "db/"]).ok();
+    assert!(home.app("db").status().pid.is_none(), "{all}");
+    home.ctl(["stop", "web/"]).ok().says("stopped web");
+    home.ctl(["init", "new/", "--", "sleep", "9"]).ok().says("apps/new with");
+    home.ctl(["start", "web//"]).exits(4);
+    home.ctl(["start", "/"]).exits(4);
+}
+
+#[test]
 fn names_of_files_do_nothing_to_the_terminal() {
     let home = Home::new();
     // Found below the root, and in the path of the root itself.

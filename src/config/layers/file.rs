@@ -90,6 +90,12 @@ pub(super) fn check(path: &Path, text: &str, scope: Scope) -> (Vec<Entry>, Vec<P
     let broken_lines: BTreeSet<_> = broken.iter().map(|(place, _)| line(place)).collect();
     let mut wrong = walk.wrong;
     wrong.retain(|(place, _)| !broken_lines.contains(&line(place)));
+    // The keys below a header that is not closed are in no section only because of that.
+    for (header, _) in broken.iter().filter(|(_, words)| words.starts_with(UNCLOSED)).take(MAX_PROBLEMS) {
+        let next = text.get(header.start..).and_then(|rest| rest.find("\n["));
+        let end = next.map_or(text.len(), |length| header.start + length);
+        wrong.retain(|(place, _)| !(header.start..=end).contains(&place.start));
+    }
     for (place, words) in broken.into_iter().take(ENOUGH) {
         let message = syntax(words, text, &place, document);
         wrong.push((place, Problem::new(message)));
@@ -108,6 +114,9 @@ pub(super) fn check(path: &Path, text: &str, scope: Scope) -> (Vec<Entry>, Vec<P
     (walk.entries, problems)
 }
 
+/// How the parser tells of a header without its bracket.
+const UNCLOSED: &str = "unclosed table";
+
 /// A syntax error as a sentence: the parser's words, except where they would puzzle someone who does not know its
 /// grammar.
 fn syntax(words: &str, text: &str, place: &Place, document: &DeTable<'_>) -> String {
@@ -116,8 +125,14 @@ fn syntax(words: &str, text: &str, place: &Place, document: &DeTable<'_>) -> Str
     let sentence = match what {
         "duplicate key" => return duplicate(here, text, place, document),
         "string values must be quoted" if here.is_empty() => "a value is missing".to_owned(),
-        // It is not repeated here: it may be a secret.
-        "string values must be quoted" => "a text without quotes".to_owned(),
+        "string values must be quoted" | "invalid float" | "invalid boolean" | "invalid mantissa" => bare(text, place),
+        "unexpected leading zero" => {
+            format!("a number that begins with 0: write {}", quoted(before(text, place)))
+        }
+        "invalid unquoted key" if text.get(place.start..).is_some_and(|rest| rest.starts_with(':')) => {
+            format!("a key is followed by =, not by a colon: write {} = …", before(text, place).trim())
+        }
+        UNCLOSED => format!("a section without its closing bracket: write {}]", before(text, place).trim()),
         "key with no value" => "a line without a value: write key = value".to_owned(),
         "invalid basic string" | "invalid literal string" => {
             "a text is not closed in its line, or holds a control character".to_owned()
@@ -126,6 +141,38 @@ fn syntax(words: &str, text: &str, place: &Place, document: &DeTable<'_>) -> Str
         _ => format!("{what}, expected {}", expected.replace('\n', ", ")),
     };
     format!("not valid TOML: {sentence}")
+}
+
+/// A value that is none, because it is a text without quotes, or true or false in capitals. It is not repeated here: it
+/// may be a secret.
+fn bare(text: &str, place: &Place) -> String {
+    let key = before(text, place);
+    let rest = text.get(key.len() + line_start(text, place)..).unwrap_or_default();
+    let word = rest.split(|c: char| c.is_whitespace() || ",]}#".contains(c)).next().unwrap_or_default();
+    let small = word.to_ascii_lowercase();
+    match small.as_str() {
+        "true" | "false" if small != word => {
+            format!("true and false are written in small letters: write {}{small}", key.trim_start())
+        }
+        _ => format!("a text without quotes: write {}", quoted(key)),
+    }
+}
+
+/// What stands before a value, with how a text follows it.
+fn quoted(before: &str) -> String {
+    format!("{}\"…\"", before.trim_start())
+}
+
+/// What stands in the line before a place; of a line with an `=` before it, up to its value.
+fn before<'a>(text: &'a str, place: &Place) -> &'a str {
+    let before = text.get(line_start(text, place)..place.start).unwrap_or_default();
+    // A mistake may be found in the middle of a value.
+    let value = before.find('=').map(|at| at + 1 + before[at + 1..].chars().take_while(|c| *c == ' ').count());
+    value.map_or(before, |at| &before[..at])
+}
+
+fn line_start(text: &str, place: &Place) -> usize {
+    text.as_bytes()[..place.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
 /// That a key or section is there already, and where.

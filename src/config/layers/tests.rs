@@ -11,7 +11,7 @@ use crate::config::table::table;
 use crate::config::values::{Level, Restart, SandboxType, Size, Umask};
 
 /// Configurations as people get them wrong, each with what went wrong.
-const BAD: [(&str, &str); 25] = [
+const BAD: [(&str, &str); 30] = [
     ("a key with two letters exchanged", "[process]\nrestrat = \"always\"\n"),
     ("a key of another section", "[process]\ntimeout = \"1h\"\nuser = \"www-data\"\n"),
     ("a key nobody knows", "[process]\ncolour = \"red\"\n"),
@@ -38,6 +38,11 @@ const BAD: [(&str, &str); 25] = [
     ("a key twice", "[process]\nrestart = \"no\"\npriority = 5\nrestart = \"always\"\n"),
     ("a section twice", "[process]\nrestart = \"no\"\n\n[process]\npriority = 5\n"),
     ("a text without quotes", "[process]\nrestart = always\npriorty = 5\n"),
+    ("a text that begins like a number of TOML", "[process]\nrestart = no\ncommand = ./web\n"),
+    ("true in capitals", "[limits]\ncore_dumps = True\n"),
+    ("a colon for an equals sign", "[process]\nrestart: \"no\"\n"),
+    ("a number that begins with 0", "[daemon]\numask = 022\n"),
+    ("a header that is not closed, with keys below it", "[process\nrestart = \"no\"\n[limits]\nfile_limt = 5\n"),
     ("a text that never ends", "[daemon]\nname = \"web\ndescription = \"The site\"\n"),
     ("a bracket forgotten", "[daemon\nname = \"web\"\n\n[process]\nrestart = \"sometimes\"\n"),
     ("an INI file", "; settings\n[program:web]\ncommand=/usr/bin/web --port 80\n"),

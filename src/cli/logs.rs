@@ -28,7 +28,9 @@ const LINES: usize = 50;
 /// Which events are marks between lines of output: where a run of an app begins and ends, and where output is missing.
 const MARKS: &str = r"^\S+ +\S+ +(started, pid \d|not started: |[^:]* after \d|\d+ bytes of output were dropped )";
 
+// The parser would take APP for optional, as it may also follow --head and --tail.
 #[derive(Args, Debug)]
+#[command(override_usage = "daemonctl logs [OPTIONS] <APP>...")]
 pub(super) struct Logs {
     /// Apps whose logs to show
     #[arg(value_name = "APP", required_unless_present_any = ["head", "tail"])]

@@ -17,6 +17,7 @@ mod grid;
 mod help;
 mod known;
 mod live;
+mod meant;
 mod outcome;
 mod page;
 mod progress;

@@ -6,6 +6,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 use super::error::CliError;
+use super::meant;
 
 /// Retells what clap found wrong in a command line.
 pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliError {
@@ -19,8 +20,11 @@ pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliErro
         ErrorKind::InvalidSubcommand => {
             let name = said(ContextKind::InvalidSubcommand);
             match below.is_empty() {
-                true => format!("there is no command {name:?}{}", or(nearest(&name, top))),
-                false => format!("{command} has no {name:?}: it is one of {}", below.join(", ")),
+                true => format!("there is no command {name:?}{}", or(meant::command(&name, None, &commands(top)))),
+                false => {
+                    let near = or(meant::command(&name, Some(&command), &below));
+                    format!("{command} has no {name:?}: it is one of {}{near}", below.join(", "))
+                }
             }
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !below.is_empty() => {
@@ -35,7 +39,12 @@ pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliErro
                 };
             }
             let whose = if command == "daemonctl" { "there is" } else { &format!("{command} has") };
-            format!("{whose} no option {option}{}", or(first(error.get(ContextKind::SuggestedArg))))
+            let near = grammar(&command, top).and_then(|grammar| meant::option(&option, &grammar));
+            format!("{whose} no option {option}{}", or(near))
+        }
+        ErrorKind::UnknownArgument if takes_a_command(&command, top) => {
+            let message = format!("{command} has no use for {argument:?} before --");
+            return CliError::Usage { message, hint: with_dashes(&argument, args) };
         }
         ErrorKind::UnknownArgument => format!("{command} has no use for {argument:?}"),
         ErrorKind::MissingRequiredArgument => format!("{command} needs {}", argument.replace(", ", " and ")),
@@ -72,13 +81,31 @@ fn or(suggestion: Option<String>) -> String {
     suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
 
-/// The command nearest to what was typed, if one is near enough to be meant.
-fn nearest(name: &str, top: &Command) -> Option<String> {
-    top.get_subcommands()
-        .map(|command| (strsim::damerau_levenshtein(command.get_name(), name), command.get_name()))
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
-        .min()
-        .map(|(_, command)| command.to_owned())
+fn commands(top: &Command) -> Vec<String> {
+    let known = top.get_subcommands().filter(|command| !command.is_hide_set());
+    known.map(|command| command.get_name().to_owned()).collect()
+}
+
+/// The grammar of a command, `config show` for one, or of the program. It is made only where it is needed.
+fn grammar(command: &str, top: &Command) -> Option<Command> {
+    let mut found = top.clone();
+    for word in command.split(' ').filter(|word| *word != "daemonctl") {
+        found = found.find_subcommand(word)?.clone();
+        found.build();
+    }
+    Some(found)
+}
+
+/// Whether a command takes another program's command line behind `--`.
+fn takes_a_command(command: &str, top: &Command) -> bool {
+    grammar(command, top).is_some_and(|grammar| grammar.get_arguments().any(clap::Arg::is_last_set))
+}
+
+/// The command line as it was meant: `--` before the first word that is not the command's own.
+fn with_dashes(argument: &str, args: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = args.iter().skip(1).map(|arg| arg.to_str()).collect::<Option<_>>()?;
+    let at = words.iter().position(|word| *word == argument)?;
+    Some(format!("put -- before the command: daemonctl {} -- {}", words[..at].join(" "), words[at..].join(" ")))
 }
 
 /// The command that a mistake is in: the one whose usage clap would show, else the first that is named at all.
@@ -119,13 +146,6 @@ fn option_of(argument: &str) -> String {
 
 fn plain(value: &ContextValue) -> String {
     value.to_string().replace(['<', '>', '[', ']'], "")
-}
-
-fn first(value: Option<&ContextValue>) -> Option<String> {
-    match value? {
-        ContextValue::Strings(several) => several.first().cloned(),
-        other => Some(plain(other)),
-    }
 }
 
 /// What is left of a message that has no better words yet: its first line, without clap's own prefix.

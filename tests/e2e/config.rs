@@ -395,6 +395,16 @@ fn the_programs_own_variables_are_taken_and_an_empty_one_is_none() {
 }
 
 #[test]
+fn an_apps_root_behind_config_show_is_told_where_it_belongs() {
+    let home = home();
+    let told = home.ctl(["config", "show", "--path", "/srv", "web"]).exits(2);
+    let expected = "daemonctl: --path names an option here, and \"/srv\" is none\n  \
+                    hint: the apps root stands before the command: daemonctl -p /srv config show …\n";
+    assert_eq!(told.stderr, expected);
+    home.ctl(["config", "show", "--path", "nonsense", "web"]).exits(2).explains("unknown option");
+}
+
+#[test]
 fn the_examples_are_without_mistakes() {
     let root = example("");
     let home = Home::new();

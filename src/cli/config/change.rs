@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::findings::{Finding, Inspection};
 use super::{diff, global_file, shown};
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, readable};
 use crate::cli::error::CliError;
 use crate::cli::options::{environment, plain};
 use crate::cli::session::Session;
@@ -122,7 +122,7 @@ fn applied(target: &Target, old: &str, changes: &[Change]) -> Result<(String, Ve
             }
         };
         let hide = |value: String| if key.is_secret() { "\"***\"".to_owned() } else { value };
-        let was = edit::get(&text, key).map(|value| format!("was {}", hide(value)));
+        let was = edit::get(&text, key).map(|value| format!("was {}", hide(in_one_line(value))));
         let after = match change {
             Change::Set(key, value) => edit::set(&text, key, value).map(Some),
             Change::Unset(_) | Change::Strike(..) => edit::unset(&text, key),
@@ -141,6 +141,16 @@ fn applied(target: &Target, old: &str, changes: &[Change]) -> Result<(String, Ve
         text = after.unwrap_or(text);
     }
     Ok((text, told))
+}
+
+/// A value as it stands in a file, or, where that takes several lines, as one would write it in one.
+fn in_one_line(value: String) -> String {
+    if !value.contains('\n') {
+        return value;
+    }
+    let table = format!("value = {value}").parse::<toml::Table>().ok();
+    let plain = table.and_then(|mut table| serde_json::to_value(table.remove("value")?).ok());
+    readable(&plain.map_or(value, |plain| written(&plain).to_string()))
 }
 
 /// Why a text cannot be changed. One that is not TOML has mistakes with places, which say more.
@@ -248,5 +258,17 @@ fn note_those_that_run(session: &mut Session, target: &Target) {
     if !running.is_empty() {
         let names = running.join(" ");
         session.screen.note(&format!("this takes effect at the next launch: daemonctl restart {names}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_value_is_told_in_one_line() {
+        assert_eq!(in_one_line("[ 'a' ]".to_owned()), "[ 'a' ]", "as it was written");
+        assert_eq!(in_one_line("[\n  \"a\", # first\n  'b',\n]".to_owned()), "[\"a\", \"b\"]");
+        assert_eq!(in_one_line("\"\"\"a\nb\"\"\"".to_owned()).lines().count(), 1);
     }
 }

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::cli::error::{self, CliError};
 use crate::cli::options::{AppOptions, environment};
 use crate::cli::session::Session;
-use crate::config::{self, Ask, Key, Problems, Sources, layers, table};
+use crate::config::{self, Ask, Key, Problem, Problems, Sources, layers, table};
 
 #[derive(Args, Debug)]
 pub(super) struct Show {
@@ -41,6 +41,20 @@ pub(super) struct Show {
     supposed: Supposed,
 }
 
+impl Show {
+    /// A --path that is no option. One that looks like a directory was meant to be the apps root.
+    fn misread(&self, problem: Problem) -> CliError {
+        match self.path.as_deref().filter(|path| path.contains('/') || [".", ".."].contains(path)) {
+            Some(dir) => {
+                let message = format!("--path names an option here, and {dir:?} is none");
+                let hint = format!("the apps root stands before the command: daemonctl -p {dir} config show …");
+                CliError::Usage { message, hint: Some(hint) }
+            }
+            None => Problems::from(problem).into(),
+        }
+    }
+}
+
 impl Verb for Show {
     const NAME: &'static str = "show";
     const ABOUT: &'static str = "Show what is set, or every option and where its value comes from";
@@ -57,7 +71,7 @@ Examples:
 
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
         let key = self.path.as_deref().map(|path| Key::read(path, self.is_global())).transpose();
-        let key = key.map_err(Problems::from)?;
+        let key = key.map_err(|problem| self.misread(problem))?;
         let is_global = self.is_global();
         let ask = self.supposed.0.ask(&session.globals)?;
         let mut parts = Vec::new();

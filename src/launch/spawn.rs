@@ -152,7 +152,7 @@ impl LaunchSpec {
                 flags[at] = format!("--env={}", name_only(variable));
             }
         }
-        argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+        argv.iter().map(|word| typed(word)).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -164,6 +164,21 @@ pub fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// A word of a command line that is shown: as a shell reads it back, and without characters that a terminal would heed.
+/// `$'…'` is read by shells for people, though not by every /bin/sh.
+fn typed(word: &str) -> String {
+    if !word.chars().any(char::is_control) {
+        return quoted(word);
+    }
+    let escape = |c: char| match c {
+        '\'' | '\\' => format!("\\{c}"),
+        '\n' => r"\n".to_owned(),
+        _ if c.is_control() => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+        _ => c.to_string(),
+    };
+    format!("$'{}'", word.chars().map(escape).collect::<String>())
 }
 
 /// Why there is no launcher.
@@ -253,6 +268,12 @@ mod tests {
             environment: BTreeMap::from([("TOKEN".to_owned(), "secret".to_owned())]),
             join: None,
         }
+    }
+
+    #[test]
+    fn a_command_line_that_is_shown_is_one_line_for_any_terminal() {
+        assert_eq!(typed("it's"), r"'it'\''s'");
+        assert_eq!(typed("a\x1b[1m\nb'\\"), r"$'a\x1b[1m\nb\'\\'");
     }
 
     #[test]

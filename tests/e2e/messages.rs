@@ -126,6 +126,9 @@ fn names_of_files_do_nothing_to_the_terminal() {
             "{line}"
         );
     }
+    std::fs::write(web.join("conf.toml"), "[process]\ncommand = 'true'\n").unwrap();
+    let planned = ctl("start --dry-run web").ok().stdout;
+    assert!(planned.contains(r"ro\x1b[31mot\nerror: forged") && planned.lines().count() == 1, "{planned}");
     let left_out = ctl("list").ok().stderr;
     assert!(left_out.contains(r"we\x1b]0;title\x07b\ndb running is left out"), "{left_out}");
     let json: serde_json::Value = serde_json::from_str(&ctl("list --json").ok().stdout).unwrap();

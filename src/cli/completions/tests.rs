@@ -31,7 +31,10 @@ fn help_is_a_command_that_is_followed_by_commands() {
     assert!(completed(&[""]).contains(&"help".to_owned()));
     assert_eq!(completed(&["help", "stop"]), ["stop", "stop-all"]);
     assert_eq!(completed(&["help", "config", "s"]), ["show", "set", "schema"]);
-    assert_eq!(completed(&["man", "conf"]), ["config", "conf"]);
+    assert_eq!(
+        completed(&["man", "conf"]),
+        ["config", "config-show", "config-set", "config-unset", "config-check", "config-schema", "conf"]
+    );
     assert_eq!(completed(&["man", "tee"]), ["teelog"]);
 }
 

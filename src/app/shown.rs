@@ -45,14 +45,36 @@ fn escaped(text: &str, kept: &str) -> String {
     shown
 }
 
+/// Whether a terminal would obey a character: a control character, or one that turns the direction of a text.
+fn is_obeyed(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// JSON that a terminal may show, and that says the same: what JSON lets stand in its texts, and a terminal would obey, is
+/// escaped.
+pub fn readable_json(json: String) -> String {
+    let is_wild = |character: char| character != '\n' && is_obeyed(character); // A line end is none of a text's.
+    if !json.chars().any(is_wild) {
+        return json;
+    }
+    let mut tamed = String::with_capacity(json.len());
+    for character in json.chars() {
+        match is_wild(character) {
+            true => tamed.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => tamed.push(character),
+        }
+    }
+    tamed
+}
+
 /// Writes a character as it is, or as `\n`, `\x1b`, `\u{202e}`: also what turns the direction of a text has no
 /// business in a name.
 fn put(to: &mut impl Write, character: char, kept: &str) -> fmt::Result {
     match character {
         _ if kept.contains(character) => to.write_char(character),
         '\n' | '\t' | '\r' => write!(to, "{}", character.escape_default()),
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => write!(to, "{}", character.escape_unicode()),
         _ if character.is_control() => write!(to, "\\x{:02x}", u32::from(character)),
+        _ if is_obeyed(character) => write!(to, "{}", character.escape_unicode()),
         _ => to.write_char(character),
     }
 }
@@ -68,6 +90,14 @@ mod tests {
         let path = Path::new("/srv/a\x1b[2J\x07b\nc\td\u{9b}e\u{202e}f ö");
         assert_eq!(path.shown().to_string(), r"/srv/a\x1b[2J\x07b\nc\td\x9be\u{202e}f ö");
         assert_eq!(readable("a\nb\r"), r"a\nb\r");
+    }
+
+    #[test]
+    fn json_keeps_from_a_terminal_what_it_would_obey_and_says_the_same() {
+        let said = "\u{9b}31m red \u{202e}\u{7f}é\\n\n";
+        let json = readable_json(serde_json::to_string_pretty(&[said]).unwrap());
+        assert_eq!(json, "[\n  \"\\u009b31m red \\u202e\\u007fé\\\\n\\n\"\n]");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [said]);
     }
 
     #[test]

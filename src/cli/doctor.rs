@@ -10,7 +10,7 @@ use super::Verb;
 use super::error::CliError;
 use super::grid::paint;
 use super::session::Session;
-use super::text::wrapped;
+use super::text::{self, wrapped};
 use crate::doctor::{Finding, Verdict, examine, heading};
 
 /// The version of the JSON form. A change that could break a reader gets a new one.
@@ -45,7 +45,7 @@ Example:
 
 fn as_json(findings: &[Finding]) -> String {
     let all = json!({ "schema_version": SCHEMA_VERSION, "system": heading(), "findings": findings });
-    serde_json::to_string_pretty(&all).unwrap_or_default()
+    text::json(&all)
 }
 
 /// A table a topic; what to do about a `no` below it.

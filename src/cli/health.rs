@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Verb;
 use super::error::{self, CliError};
 use super::session::{Session, out_of_reach};
+use super::text;
 use crate::control::protocol::{Basis, Checked, Command, Reply};
 use crate::logs::read::escape;
 
@@ -42,7 +43,7 @@ Examples:
             let object = json!({
                 "app": self.app, "healthy": healthy, "basis": basis, "state": state, "output": output,
             });
-            session.screen.result(&object.to_string())?;
+            session.screen.result(&text::json_line(&object))?;
         } else {
             session.screen.done(&told(&self.app, &checked))?;
         }

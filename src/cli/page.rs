@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::event;
+use super::{event, text};
 
 use crate::config::values::Level;
-use crate::logs::read::{escape, is_obeyed};
+use crate::logs::read::escape;
 use crate::logs::{events, moment};
 
 /// What is known of a line.
@@ -105,11 +105,11 @@ impl<W: Write> Page<W> {
             Form::Raw => self.out.write_all(line.text),
             Form::Json => {
                 let object = object(&self.origins[line.origin], line);
-                writeln!(self.out, "{}", tame(serde_json::to_string(&object)?))
+                writeln!(self.out, "{}", text::json_line(&object))
             }
             Form::Events => {
                 let app = &self.origins[line.origin].app;
-                writeln!(self.out, "{}", tame(serde_json::to_string(&event::object(app, line.text))?))
+                writeln!(self.out, "{}", text::json_line(&event::object(app, line.text)))
             }
             Form::Text { times, escape: escaped } => {
                 let text = match self.origins[line.origin].shown {
@@ -153,21 +153,6 @@ impl<W: Write> Page<W> {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
-}
-
-/// JSON that a terminal may show: what is left in its strings that a terminal would obey, and JSON lets stand, is escaped.
-fn tame(json: String) -> String {
-    if !json.chars().any(is_obeyed) {
-        return json;
-    }
-    let mut tamed = String::with_capacity(json.len());
-    for character in json.chars() {
-        match is_obeyed(character) {
-            true => tamed.push_str(&format!("\\u{:04x}", u32::from(character))),
-            false => tamed.push(character),
-        }
-    }
-    tamed
 }
 
 /// An event without its time; what is no event, whole.
@@ -256,14 +241,6 @@ mod tests {
         let text = |times, escape| Form::Text { times, escape };
         let forms = [text(Some(TimeZone::UTC), true), text(None, false), Form::Json, Form::Raw];
         insta::assert_snapshot!(forms.map(|form| shown(form, LINES)).join("\n=====\n"));
-    }
-
-    #[test]
-    fn json_keeps_from_a_terminal_what_it_would_obey_and_says_the_same() {
-        let said = "\u{9b}31m red \u{202e}\u{7f}é\\n";
-        let json = tame(serde_json::to_string(said).unwrap());
-        assert_eq!(json, r#""\u009b31m red \u202e\u007fé\\n""#);
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), said);
     }
 
     proptest::proptest! {

@@ -1,7 +1,10 @@
-//! How quantities are written for people, and read from them.
+//! How quantities are written for people, and read from them; and values for programs.
 
 use std::time::Duration;
 
+use serde::Serialize;
+
+use crate::app::readable_json;
 use crate::config::values::Span;
 
 /// A duration in at most two units: `40ms`, `12.3s`, `1m05s`, `3h04m`, `2d03h`.
@@ -98,6 +101,17 @@ pub(super) fn flowing(text: &str) -> String {
         before = line;
     }
     flowing
+}
+
+/// A value as JSON, indented, as a terminal may show it.
+pub(super) fn json(value: &impl Serialize) -> String {
+    // What is serialized here has only names as keys: nothing can fail.
+    readable_json(serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// The same in one line.
+pub(super) fn json_line(value: &impl Serialize) -> String {
+    readable_json(serde_json::to_string(value).unwrap_or_default())
 }
 
 #[cfg(test)]

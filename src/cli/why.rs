@@ -15,6 +15,7 @@ use super::error::CliError;
 use super::known::own_ask;
 use super::runs::{self, Run};
 use super::session::{Session, never_started};
+use super::text;
 use super::viewer::files;
 use crate::control::status::{AppStatus, State};
 use crate::logs::filter::Filter;
@@ -87,7 +88,7 @@ Examples:
         let facts = Facts { status: &status, events: &events, lines, changes, restart, failure, known: was_known };
         let account = account(facts);
         let text = match self.json {
-            true => serde_json::to_string_pretty(&account).map_err(|error| CliError::Output(error.into()))?,
+            true => text::json(&account),
             false => account.words(&runs),
         };
         session.screen.result(&text)?;

@@ -76,7 +76,7 @@ pub fn real(path: &Path) -> PathBuf {
 }
 
 /// The name of a log as it is to be written: links in its place count only if they are this user's own, as for
-/// [`open_through_own_links`]. What is done beside a log, or to its name, is done here.
+/// `open_through_own_links`. What is done beside a log, or to its name, is done here.
 pub fn place(path: &Path) -> PathBuf {
     let own = nix::unistd::geteuid().as_raw();
     let mut path = path.to_owned();

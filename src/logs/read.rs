@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::app::readable_lines;
+
 /// How much is looked at in one step backwards.
 const BLOCK: u64 = 64 << 10;
 
@@ -31,28 +33,12 @@ pub fn tail_offset(file: &File, end: u64, lines: usize) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Whether a terminal would obey a character: a control character, or one that turns the direction of writing.
-pub fn is_obeyed(character: char) -> bool {
-    character.is_control() || turns(character)
-}
-
-fn turns(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Puts what a log says on a screen that it cannot play with: control characters but tab and newline are shown as
 /// `\x1b`, and so is what is not UTF-8.
 pub fn escape(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '\n' | '\t' => shown.push(character),
-                _ if turns(character) => shown.extend(character.escape_unicode()),
-                _ if character.is_control() => shown.push_str(&format!("\\x{:02x}", u32::from(character))),
-                _ => shown.push(character),
-            }
-        }
+        shown.push_str(&readable_lines(chunk.valid()));
         for byte in chunk.invalid() {
             shown.push_str(&format!("\\x{byte:02x}"));
         }
@@ -102,7 +88,7 @@ mod tests {
     #[test]
     fn a_terminal_is_not_played_with() {
         assert_eq!(escape(b"ok\tfine\n"), "ok\tfine\n");
-        assert_eq!(escape(b"\x1b[2J\x07\r"), "\\x1b[2J\\x07\\x0d");
+        assert_eq!(escape(b"\x1b[2J\x07\r"), "\\x1b[2J\\x07\\r");
         assert_eq!(escape("grüße\u{9b}2J\u{202e}".as_bytes()), "grüße\\x9b2J\\u{202e}");
         assert_eq!(escape(b"\xff\xc3\n"), "\\xff\\xc3\n");
     }

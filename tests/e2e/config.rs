@@ -390,7 +390,7 @@ fn the_programs_own_variables_are_taken_and_an_empty_one_is_none() {
     });
 
     let near = with("DAEMONCTL_PAHT", "/srv", "list").ok();
-    assert!(near.stderr.contains("DAEMONCTL_PAHT: is not known; did you mean DAEMONCTL_PATH?"), "{near}");
+    assert!(near.stderr.contains("DAEMONCTL_PAHT is not known; did you mean DAEMONCTL_PATH?"), "{near}");
     home.ctl(["status", "--refresh", "5"]).exits(2).explains("--refresh needs --watch");
 }
 

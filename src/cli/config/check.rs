@@ -12,6 +12,7 @@ use crate::cli::error::{self, CliError};
 use crate::cli::known::no_app_at_all;
 use crate::cli::options::{environment, plain};
 use crate::cli::session::Session;
+use crate::cli::text;
 use crate::cli::text::count;
 
 /// The version of the JSON form. A change that could break a reader gets a new one.
@@ -100,7 +101,7 @@ fn as_json(found: &[Finding]) -> String {
         "warnings": number(Severity::Warning),
         "findings": found.iter().map(finding).collect::<Vec<_>>(),
     });
-    serde_json::to_string_pretty(&all).unwrap_or_default()
+    text::json(&all)
 }
 
 fn word(severity: Severity) -> &'static str {

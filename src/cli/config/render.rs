@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::text;
 use crate::config::edit::written;
 use crate::config::table::{Opt, Shape, program_table, table};
 use crate::config::{Global, Origin, Resolved};
@@ -85,7 +86,7 @@ pub(super) fn whole(parts: &[(Option<String>, Vec<Row>)], format: Format, origin
 pub(super) fn text_of(value: &Value, format: Format) -> String {
     match format {
         Format::Toml => written(value).to_string(),
-        Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
+        Format::Json => text::json(value),
         Format::Yaml => {
             // Without folding: a line of the output is a line of the value, and nothing else.
             let options = serde_saphyr::ser_options! { prefer_block_scalars: false };

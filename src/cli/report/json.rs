@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Seen, note};
+use crate::cli::text;
 use crate::control::status::AppStatus;
 use crate::observe::processes::{Process, Tree};
 use crate::observe::resources::Resources;
@@ -47,12 +48,12 @@ struct Row<'a> {
 
 /// `status --json`; with `-p`, the processes of each app as well.
 pub(in crate::cli) fn status_json(apps: &[Seen], now: f64) -> String {
-    serde_json::to_string_pretty(&report(statuses(apps, now))).unwrap_or_default()
+    text::json(&report(statuses(apps, now)))
 }
 
 /// The same on one line, where one report follows another.
 pub(in crate::cli) fn status_json_line(apps: &[Seen], now: f64) -> String {
-    serde_json::to_string(&report(statuses(apps, now))).unwrap_or_default()
+    text::json_line(&report(statuses(apps, now)))
 }
 
 /// Whatever order they were asked for in: by name, as is documented.
@@ -76,7 +77,7 @@ pub(in crate::cli) fn list_json(apps: &[Seen], now: f64) -> String {
         memory_bytes: processes.as_ref().map(Tree::memory),
         cpu_percent: processes.as_ref().map(|tree| tenth(tree.cpu())),
     });
-    serde_json::to_string_pretty(&report(listed.collect())).unwrap_or_default()
+    text::json(&report(listed.collect()))
 }
 
 /// What is told of an app: with the note that people get, and without what is only of use to find it.

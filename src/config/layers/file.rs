@@ -87,6 +87,10 @@ pub(super) fn check(path: &Path, text: &str, scope: Scope) -> (Vec<Entry>, Vec<P
     let mut broken: Vec<(Place, &str)> = errors.iter().map(|error| (place(error), error.message())).collect();
     broken.sort_by_key(|(place, _)| place.start);
     broken.dedup_by_key(|(place, _)| line(place));
+    if let Some((at, kind)) = foreign(text).filter(|_| !broken.is_empty()) {
+        let message = format!("not valid TOML, it looks like {kind}: write [section], and below it key = value");
+        return (Vec::new(), vec![Problem::new(message).in_file(path, Some(Position::of(text, at)))]);
+    }
     let broken_lines: BTreeSet<_> = broken.iter().map(|(place, _)| line(place)).collect();
     let mut wrong = walk.wrong;
     wrong.retain(|(place, _)| !broken_lines.contains(&line(place)));
@@ -112,6 +116,19 @@ pub(super) fn check(path: &Path, text: &str, scope: Scope) -> (Vec<Entry>, Vec<P
         problems.push(Problem::new("and more mistakes like these").in_file(path, None));
     }
     (walk.entries, problems)
+}
+
+/// What a text may be that is no TOML, by the first line with something in it, and where that begins.
+fn foreign(text: &str) -> Option<(usize, &'static str)> {
+    let line = text.lines().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))?;
+    let (at, word) = (line.as_ptr() as usize - text.as_ptr() as usize, line.trim());
+    let kind = match word {
+        _ if word.starts_with('{') => "JSON",
+        "---" => "YAML",
+        _ if word.ends_with(':') && !word.contains(['=', '"', ' ']) => "YAML",
+        _ => return None,
+    };
+    Some((at, kind))
 }
 
 /// How the parser tells of a header without its bracket.

@@ -11,7 +11,7 @@ use crate::config::table::table;
 use crate::config::values::{Level, Restart, SandboxType, Size, Umask};
 
 /// Configurations as people get them wrong, each with what went wrong.
-const BAD: [(&str, &str); 30] = [
+const BAD: [(&str, &str); 32] = [
     ("a key with two letters exchanged", "[process]\nrestrat = \"always\"\n"),
     ("a key of another section", "[process]\ntimeout = \"1h\"\nuser = \"www-data\"\n"),
     ("a key nobody knows", "[process]\ncolour = \"red\"\n"),
@@ -38,6 +38,8 @@ const BAD: [(&str, &str); 30] = [
     ("a key twice", "[process]\nrestart = \"no\"\npriority = 5\nrestart = \"always\"\n"),
     ("a section twice", "[process]\nrestart = \"no\"\n\n[process]\npriority = 5\n"),
     ("a text without quotes", "[process]\nrestart = always\npriorty = 5\n"),
+    ("a file of another kind", "{\n  \"process\": {\"restart\": \"always\"}\n}\n"),
+    ("a file of yet another kind", "# ours\nprocess:\n  restart: always\n"),
     ("a text that begins like a number of TOML", "[process]\nrestart = no\ncommand = ./web\n"),
     ("true in capitals", "[limits]\ncore_dumps = True\n"),
     ("a colon for an equals sign", "[process]\nrestart: \"no\"\n"),
@@ -366,8 +368,8 @@ fn a_variable_of_the_program_is_known_by_a_slip_unless_it_is_an_apps() {
     ];
     let told: Vec<_> = misspelt_variables(names.into_iter(), home.dir.path()).iter().map(ToString::to_string).collect();
     let expected = [
-        "DAEMONCTL_PAHT: is not known; did you mean DAEMONCTL_PATH?",
-        "DAEMONCTL_OP_TIMOUT: is not known; did you mean DAEMONCTL_OP_TIMEOUT?",
+        "DAEMONCTL_PAHT is not known; did you mean DAEMONCTL_PATH?",
+        "DAEMONCTL_OP_TIMOUT is not known; did you mean DAEMONCTL_OP_TIMEOUT?",
     ];
     assert_eq!(told, expected);
 }

@@ -111,8 +111,7 @@ pub(super) fn misspelt<'a>(variables: impl Iterator<Item = &'a str>, root: &Path
     let found: Vec<_> = variables.filter_map(near).collect();
     let of_apps = if found.is_empty() { Vec::new() } else { longer_prefixes("DAEMONCTL_", root) };
     let strange = found.iter().filter(|(variable, _)| !of_apps.iter().any(|(prefix, _)| variable.starts_with(prefix)));
-    let told =
-        |(variable, own): &(&str, &str)| Problem::new(format!("is not known; did you mean {own}?")).about(*variable);
+    let told = |(variable, own): &(&str, &str)| Problem::new(format!("{variable} is not known; did you mean {own}?"));
     strange.map(told).collect()
 }
 

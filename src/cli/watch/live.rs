@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -91,6 +93,7 @@ struct Live {
     bell: Bell,
     wire: UnixStream,
     events: Receiver<Event>,
+    interrupted: Interrupted,
     terminal: Terminal<TermionBackend<io::Stdout>>,
     stage: Stage,
 }
@@ -98,13 +101,13 @@ struct Live {
 impl Live {
     fn new(model: Model, paint: Paint, globals: Globals, every: Duration) -> io::Result<Self> {
         let (bell, wire, events) = bell()?;
-        signals(&bell)?;
+        let interrupted = signals(&bell)?;
         let (wish, rung) = (model.wish(), bell.clone());
         let stage = Stage::take()?;
         let terminal = Terminal::new(TermionBackend::new(io::stdout()))?;
         let looker =
             looking(globals.clone(), wish.clone(), every, move |look| rung.ring(Event::Looked(look.map(Box::new))));
-        Ok(Self { model, paint, globals, wish, looker, bell, wire, events, terminal, stage })
+        Ok(Self { model, paint, globals, wish, looker, bell, wire, events, interrupted, terminal, stage })
     }
 
     /// Goes on until it is left. Returns the signal that ended it, if one did.
@@ -123,6 +126,9 @@ impl Live {
                     let page = page(&self.model, height);
                     effects.extend(self.model.key(key, page));
                 }
+            }
+            if self.interrupted.take() {
+                return Ok(Some(SIGINT));
             }
             while let Ok(event) = self.events.try_recv() {
                 match event {
@@ -201,7 +207,8 @@ impl Live {
 
     /// Shows the log of an app in place of the screen until Ctrl-C. Returns the signal that ended it, if one did.
     fn show_log(&mut self, app: &AppName) -> io::Result<Option<i32>> {
-        println!("the log of {app}; Ctrl-C goes back to the screen");
+        // The terminal may have gone: the next look at it tells.
+        let _ = writeln!(io::stdout(), "the log of {app}; Ctrl-C goes back to the screen");
         let mut child = match deed::logs(app, &self.globals) {
             Ok(child) => child,
             Err(error) => {
@@ -211,13 +218,19 @@ impl Live {
             }
         };
         let (pid, bell) = (Pid::from_raw(child.id() as i32), self.bell.clone());
-        thread::spawn(move || bell.ring(Event::LogClosed(child.wait().is_ok_and(|status| status.code() == Some(0)))));
+        thread::spawn(move || {
+            // Ctrl-C may be quicker than what the log does about it.
+            let is_good = |status: ExitStatus| status.success() || status.signal() == Some(SIGINT);
+            bell.ring(Event::LogClosed(child.wait().is_ok_and(is_good)));
+        });
         loop {
             await_any(&self.wire, false)?;
             while let Ok(event) = self.events.try_recv() {
                 match event {
                     Event::LogClosed(good) => {
-                        println!(); // After the ^C that the terminal shows.
+                        // Ctrl-C was meant for the log. Both got it before the log ended by it.
+                        self.interrupted.take();
+                        let _ = writeln!(io::stdout()); // After the ^C that the terminal shows.
                         if !good {
                             let said =
                                 vec![format!("the log of {app} cannot be shown: daemonctl logs {app} tells why")];
@@ -225,8 +238,7 @@ impl Live {
                         }
                         return Ok(None);
                     }
-                    // Ctrl-C is meant for the log, and so is Ctrl-Z: the shell stops both.
-                    Event::Signal(SIGINT) => {}
+                    // Ctrl-Z is meant for the log too: the shell stops both.
                     Event::Signal(SIGTSTP) => signal_hook::low_level::emulate_default_handler(SIGTSTP)?,
                     event => {
                         if let Some(signal) = self.take_in(event) {
@@ -248,12 +260,26 @@ fn bell() -> io::Result<(Bell, UnixStream, Receiver<Event>)> {
     Ok((Bell { events: sender, wire: Arc::new(far) }, near, events))
 }
 
-/// Hands signals to the loop.
-fn signals(bell: &Bell) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH, SIGCONT])?;
+/// Hands signals to the loop: SIGINT as it arrives, which is what it is judged by, the others in their turn.
+fn signals(bell: &Bell) -> io::Result<Interrupted> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH, SIGCONT])?;
+    let interrupted = Interrupted::default();
+    signal_hook::flag::register(SIGINT, Arc::clone(&interrupted.0))?;
+    signal_hook::low_level::pipe::register(SIGINT, bell.wire.try_clone()?)?;
     let bell = bell.clone();
     thread::spawn(move || signals.forever().for_each(|signal| bell.ring(Event::Signal(signal))));
-    Ok(())
+    Ok(interrupted)
+}
+
+/// Whether SIGINT has arrived.
+#[derive(Default)]
+struct Interrupted(Arc<AtomicBool>);
+
+impl Interrupted {
+    /// Whether it has since this was last asked.
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
 }
 
 /// Waits until something has happened or, if keys are for the screen, was typed. Says whether something was typed.

@@ -36,15 +36,15 @@ Example:
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
         let findings = examine();
         session.screen.result(&match self.json {
-            true => as_json(&findings),
+            true => as_json(&heading(), &findings),
             false => as_text(&heading(), &findings, session.screen.width(), session.screen.color),
         })?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn as_json(findings: &[Finding]) -> String {
-    let all = json!({ "schema_version": SCHEMA_VERSION, "system": heading(), "findings": findings });
+fn as_json(heading: &str, findings: &[Finding]) -> String {
+    let all = json!({ "schema_version": SCHEMA_VERSION, "system": heading, "findings": findings });
     text::json(&all)
 }
 
@@ -115,6 +115,7 @@ mod tests {
           partly  sandbox.private_tmp  a detail that is too long for the line
                                        it stands on
         ");
+        insta::assert_snapshot!(as_json("Linux 6.1 (x86_64), as web", &findings));
         assert!(as_text("x", &findings, None, false).lines().any(|line| line.ends_with("the line it stands on")));
     }
 }

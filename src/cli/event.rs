@@ -86,3 +86,39 @@ fn with_data(mut object: Object, happening: &Happening) -> Object {
     }
     object
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::text;
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_data() {
+        let log = "\
+info  start asked by alice (uid 1000, pid 7)
+info  stop asked by root (uid 0, pid 9), claimed by sudo to be for bob
+info  stop asked by SIGTERM to the supervisor
+info  started, pid 8
+error not started: cannot run /apps/web/run: its interpreter is missing
+info  ready
+info  healthy
+warn  health check failed: exited 1: no database
+error unhealthy: exited 1: no database
+error   at db:5432
+info  stopping with SIGTERM
+warn  did not end in time, killed
+info  killed by SIGKILL after 3s, as asked
+warn  exited 3 after 2s
+info  restart 1 of 3 in 5s
+error given up after 3 restarts in a row
+error an internal error was contained; supervision goes on
+info  stopped before it was started
+info  SIGUSR1 sent by command
+warn  73 bytes of output were dropped between 2026-11-23T11:59:59.000Z and 2026-11-23T12:00:00.000Z: /apps/web/logs/web.log could not be written
+warn  on-stop: no such directory";
+        let mut told: Vec<_> =
+            log.lines().map(|line| object("web", format!("2026-11-23T12:00:00.000Z {line}\n").as_bytes())).collect();
+        told.push(object("web", b"written by somebody else\n"));
+        insta::assert_snapshot!(told.iter().map(text::json_line).collect::<Vec<_>>().join("\n"));
+    }
+}

@@ -39,11 +39,7 @@ Examples:
     fn run(self, session: &mut Session) -> Result<ExitCode, CliError> {
         let checked = self.ask(session)?;
         if self.json {
-            let Checked { healthy, basis, state, output } = &checked;
-            let object = json!({
-                "app": self.app, "healthy": healthy, "basis": basis, "state": state, "output": output,
-            });
-            session.screen.result(&text::json_line(&object))?;
+            session.screen.result(&as_json(&self.app, &checked))?;
         } else {
             session.screen.done(&told(&self.app, &checked))?;
         }
@@ -73,6 +69,11 @@ impl Health {
             _ => Err(crate::control::client::ClientError::Version.into()),
         }
     }
+}
+
+fn as_json(app: &str, checked: &Checked) -> String {
+    let Checked { healthy, basis, state, output } = checked;
+    text::json_line(&json!({ "app": app, "healthy": healthy, "basis": basis, "state": state, "output": output }))
 }
 
 /// What is said of it: a line, and what a check that failed has printed.
@@ -108,6 +109,7 @@ mod tests {
             checked(false, Basis::Checked, "its health check failed", "exited 1: one\n\x1b[2Jtwo"),
             checked(true, Basis::Running, "it is running, and has no health check", ""),
         ];
-        insta::assert_snapshot!(table.map(|checked| told("web", &checked)).join("\n"));
+        let forms = table.map(|checked| format!("{}\n{}", told("web", &checked), as_json("web", &checked)));
+        insta::assert_snapshot!(forms.join("\n"));
     }
 }

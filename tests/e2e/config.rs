@@ -278,7 +278,9 @@ fn every_mistake_below_the_root_is_found_at_once() {
     insta::assert_snapshot!("check_of_everything", page(&home, &report));
     assert!(home.supervisors().is_empty(), "a check has started something");
 
-    let json: Value = serde_json::from_str(&check(&["--json"]).exits(2).stdout).unwrap();
+    let report = check(&["--json"]).exits(2);
+    insta::assert_snapshot!("check_as_json", page(&home, &report));
+    let json: Value = serde_json::from_str(&report.stdout).unwrap();
     assert_eq!(json["schema_version"], 1);
     let findings = json["findings"].as_array().unwrap();
     assert_eq!(findings.len() as u64, json["errors"].as_u64().unwrap() + json["warnings"].as_u64().unwrap());

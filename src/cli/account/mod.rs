@@ -357,4 +357,41 @@ mod tests {
         ];
         insta::assert_snapshot!(pages.join("\n----\n"));
     }
+
+    #[test]
+    fn an_account_as_json() {
+        let log = recorded(
+            "\
+2026-11-23T12:00:00.000Z info  start asked by alice (uid 1000, pid 7)
+2026-11-23T12:00:00.000Z info  started, pid 8
+2026-11-23T12:00:02.000Z error unhealthy: exited 1: no database
+2026-11-23T12:00:03.000Z warn  killed by SIGTERM after 3s, stopped because it was unhealthy
+2026-11-23T12:00:03.000Z info  restart 1 of 3 in 5s
+2026-11-23T12:00:08.000Z info  started, pid 9
+2026-11-23T12:00:11.000Z warn  exited 1 after 3s
+2026-11-23T12:00:11.000Z info  restart 2 of 3 in 9s",
+        );
+        let mut status = AppStatus::unknown("web".parse().unwrap(), "/apps/web".into());
+        (status.state, status.note) = (State::Backoff, Some("exit 1".into()));
+        (status.attempts, status.retry_in) = (2, Some(4.0));
+        let time = || Some("2026-11-23T12:00:09.000000Z".into());
+        let changes = Changes {
+            since: "good",
+            from: time(),
+            to: time(),
+            items: vec![Change { what: "limits.memory_limit".into(), before: None, now: Some("16M".into()) }],
+            written: vec![("conf.toml".into(), "2026-11-23T12:01:00.000000Z".into())],
+            refused: None,
+        };
+        let facts = Facts {
+            status: &status,
+            events: &log,
+            lines: vec![Said { stream: "err", time: time(), text: "bind: Address already in use".into() }],
+            changes: Some(changes),
+            restart: Some(Policy::default().restart),
+            failure: None,
+            known: true,
+        };
+        insta::assert_snapshot!(text::json(&account(facts)));
+    }
 }

@@ -20,6 +20,7 @@ pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliErro
         ErrorKind::InvalidSubcommand => {
             let name = said(ContextKind::InvalidSubcommand);
             match below.is_empty() {
+                true if is_helped(&command, args) => format!("{command} has no command {name:?}"),
                 true => format!("there is no command {name:?}{}", or(meant::command(&name, None, &commands(top)))),
                 false => {
                     let near = or(meant::command(&name, Some(&command), &below));
@@ -99,6 +100,13 @@ fn grammar(command: &str, top: &Command) -> Option<Command> {
 /// Whether a command takes another program's command line behind `--`.
 fn takes_a_command(command: &str, top: &Command) -> bool {
     grammar(command, top).is_some_and(|grammar| grammar.get_arguments().any(clap::Arg::is_last_set))
+}
+
+/// Whether the help of this command was asked for, with a word behind it.
+fn is_helped(command: &str, args: &[OsString]) -> bool {
+    let words: Vec<_> =
+        args.iter().skip(1).filter_map(|arg| arg.to_str()).filter(|arg| !arg.starts_with('-')).collect();
+    words.split_first().is_some_and(|(first, rest)| *first == "help" && rest.join(" ").starts_with(command))
 }
 
 /// The command line as it was meant: `--` before the first word that is not the command's own.

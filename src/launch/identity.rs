@@ -15,7 +15,7 @@ pub struct Target {
     pub gid: u32,
     /// The supplementary groups, sorted.
     pub groups: Vec<u32>,
-    /// What was asked for, in words: `user www-data`.
+    /// What was asked for, in words: `user www-data in group adm`.
     pub asked: String,
 }
 
@@ -25,12 +25,14 @@ impl Target {
         let user = user
             .map(|text| find_user(sys, text).map_err(|why| failed(&format!("user {}", shown(text)), why)))
             .transpose()?;
+        let group_asked = group.map(|text| format!("group {}", shown(text)));
         let group = group
             .map(|text| find_group(sys, text).map_err(|why| failed(&format!("group {}", shown(text)), why)))
             .transpose()?;
-        let asked = match (&user, group) {
-            (Some(user), _) => format!("user {}", user.name),
-            (None, gid) => format!("group {}", gid.unwrap_or_default()),
+        let asked = match (&user, group_asked) {
+            (Some(user), None) => format!("user {}", user.name),
+            (Some(user), Some(group)) => format!("user {} in {group}", user.name),
+            (None, group) => group.unwrap_or_default(),
         };
         let (gid, mut groups) = match (&user, group) {
             (None, None) => return Err(failed("identity", "neither user nor group is given".into())),

@@ -5,9 +5,10 @@ use crate::support::{Home, Output};
 /// What is typed after `daemonctl`, in a root with a good app `web`, one with mistakes in its configuration, and a
 /// directory that is no app. Between them they cover: no command, unknown commands and options, missing, superfluous and
 /// malformed values, names that are not names, apps that are not there, files that are not there.
-const BAD_COMMAND_LINES: [&str; 30] = [
+const BAD_COMMAND_LINES: [&str; 31] = [
     "",
     "strat web",
+    "help start stop",
     "--verbos status",
     "start",
     "start wbe",

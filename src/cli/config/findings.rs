@@ -216,11 +216,11 @@ impl Inspection<'_> {
                 self.option(Severity::Error, subject, key, report.message(), report.hint());
             }
         }
-        let key = if user.is_some() { "security.user" } else { "security.group" };
-        let target = Target::find(&Linux, user, group).ok();
-        if let Some(report) = target.and_then(|target| target.check_permission(&Linux).err()) {
-            self.option(Severity::Error, subject, key, report.message(), report.hint());
-        }
+        let forbidden = |user, group| Target::find(&Linux, user, group).ok()?.check_permission(&Linux).err();
+        let Some(report) = forbidden(user, group) else { return };
+        let is_user = user.is_some_and(|user| forbidden(Some(user), None).is_some());
+        let key = if is_user { "security.user" } else { "security.group" };
+        self.option(Severity::Error, subject, key, report.message(), report.hint());
     }
 
     /// Files and directories that options name.

@@ -87,6 +87,11 @@ impl Lines {
     }
 }
 
+/// That nobody reads standard output any more.
+pub(super) fn unread() -> CliError {
+    CliError::Output(io::ErrorKind::BrokenPipe.into())
+}
+
 /// Follows logs; the origins of the page are theirs, in this order.
 pub(super) struct Follow<'a, W: Write> {
     pub(super) screen: &'a Screen,
@@ -112,11 +117,16 @@ impl<W: Write> Follow<'_, W> {
             let left = self.until.map(|until| Duration::from_micros(until.saturating_sub(now())));
             let over = left == Some(Duration::ZERO) && !more;
             let longest = if more { Some(Duration::ZERO) } else { left };
-            if over || watch.wait(longest).map_err(failed)? == Woken::Interrupted {
-                if !more {
-                    self.show()?;
+            let woken = if over { Woken::Interrupted } else { watch.wait(longest).map_err(failed)? };
+            match woken {
+                Woken::Changed | Woken::Idle => {}
+                Woken::Unread => return Err(unread()),
+                Woken::Interrupted => {
+                    if !more {
+                        self.show()?;
+                    }
+                    return self.finish().map_err(CliError::Output);
                 }
-                return self.finish().map_err(CliError::Output);
             }
         }
     }

@@ -15,7 +15,7 @@ use daemonctl_actors::value::{AppName, ExitStatus, Signal};
 
 use super::error::CliError;
 use super::grid::paint;
-use super::live::Broken;
+use super::live::{Broken, unread};
 use super::options;
 use super::page::happened;
 use super::run::labels;
@@ -130,13 +130,17 @@ impl Attached {
             }
             let due = self.board.due().map_or(LOOK, |due| due.saturating_duration_since(Instant::now()));
             let longest = if more { Duration::ZERO } else { due.min(LOOK) };
-            if watch.wait(Some(longest)).map_err(failed)? == Woken::Interrupted {
-                if !more {
-                    self.show()?;
+            match watch.wait(Some(longest)).map_err(failed)? {
+                Woken::Changed | Woken::Idle => {}
+                Woken::Unread => return Err(unread()),
+                Woken::Interrupted => {
+                    if !more {
+                        self.show()?;
+                    }
+                    self.board.finish().map_err(CliError::Output)?;
+                    let last = session.status(&self.apps)?;
+                    return self.leave(&last).map(|()| so_far).map_err(CliError::Output);
                 }
-                self.board.finish().map_err(CliError::Output)?;
-                let last = session.status(&self.apps)?;
-                return self.leave(&last).map(|()| so_far).map_err(CliError::Output);
             }
         }
     }

@@ -213,11 +213,13 @@ pub enum Woken {
     Changed,
     /// The person pressed Ctrl-C.
     Interrupted,
+    /// Nobody reads standard output any more.
+    Unread,
     /// The time was up.
     Idle,
 }
 
-/// Sleeps until watched files may have changed, or Ctrl-C.
+/// Sleeps until watched files may have changed, Ctrl-C, or the reader of standard output has left.
 #[derive(Debug)]
 pub struct Watch {
     inotify: Inotify,
@@ -272,7 +274,11 @@ impl Watch {
     /// Sleeps, at most this long.
     pub fn wait(&self, longest: Option<Duration>) -> io::Result<Woken> {
         let longest = longest.map_or(PollTimeout::NONE, |span| span.try_into().unwrap_or(PollTimeout::MAX));
-        let mut ready = [self.inotify.as_fd(), self.interrupt.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let stdout = io::stdout();
+        let [changed, interrupt] = [self.inotify.as_fd(), self.interrupt.as_fd()];
+        let [changed, interrupt] = [changed, interrupt].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        // That nobody reads it is told without being asked for.
+        let mut ready = [changed, interrupt, PollFd::new(stdout.as_fd(), PollFlags::empty())];
         match poll(&mut ready, longest) {
             Ok(0) => return Ok(Woken::Idle),
             Ok(_) | Err(Errno::EINTR) => {}
@@ -280,6 +286,9 @@ impl Watch {
         }
         if (&self.interrupt).read(&mut [0; 16]).is_ok() {
             return Ok(Woken::Interrupted);
+        }
+        if ready[2].any().unwrap_or(false) {
+            return Ok(Woken::Unread);
         }
         // Which file changed does not matter: every one is looked at.
         while self.inotify.read_events().is_ok() {}

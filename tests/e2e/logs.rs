@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{AppDir, Home, SOON, wait_until};
+use crate::support::{AppDir, Home, SOON, binary, wait_until};
 
 /// Noon of January 31, 2026, in microseconds since the epoch.
 const NOON: u64 = 1_769_860_800_000_000;
@@ -326,6 +326,21 @@ fn following_ends_when_its_time_is_up() {
     let at = soon.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     let until = format!("@{}.{:03}", at / 1000, at % 1000);
     home.spawn(["logs", "-f", "--stdout", "--until", &until, "web"]).wait_within(Duration::from_secs(5)).ok();
+}
+
+#[test]
+fn following_ends_when_its_reader_leaves() {
+    let home = Home::new();
+    home.app("web").run_script("echo hello; exec sleep 1000");
+    home.ctl(["start", "web"]).ok();
+    // In the shell's own words, though no further line ever comes.
+    for line in ["logs -f --stdout web", "logs -f web", "events -f web", "start --attach web"] {
+        let shell = format!("{{ \"$0\" {line}; echo \"code $?\" >&2; }} | head -n 1");
+        let shown = home.program("/bin/sh".as_ref(), ["-c", &shell, &binary("daemonctl").to_string_lossy()]);
+        let shown = home.finish(shown);
+        assert!(shown.stderr.ends_with("code 0\n") && shown.stdout.lines().count() == 1, "{line}: {shown}");
+    }
+    home.ctl(["stop", "web"]).ok();
 }
 
 #[test]

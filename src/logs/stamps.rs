@@ -2,7 +2,7 @@
 //!
 //! Known are ISO 8601 and its relatives (`2026-01-31 12:00:00,123`, `2026/01/31 12:00:00`), syslog's `Jan 31 12:00:00`,
 //! the common log format's `[31/Jan/2026:12:00:00 +0000]`, and seconds or milliseconds since the epoch; at the beginning
-//! of the line, after `time=` or `ts=`, or in a JSON field. What names no zone is local time; what names no year is
+//! of the line, after `time=` or `ts=`, or in a JSON field. What names neither offset nor UTC is local time; what names no year is
 //! the latest such day that is not in the future.
 
 use jiff::civil::{Date, DateTime, Time};
@@ -77,13 +77,19 @@ impl Stamps {
         self.zoned(date.to_datetime(time), rest)
     }
 
-    /// A civil time, with the offset that follows it, if one does.
+    /// A civil time, with the offset that follows it, if one does. Of the zones that are named, only the universal one
+    /// (PostgreSQL's ` UTC`) means the same everywhere.
     fn zoned(&self, at: DateTime, rest: &[u8]) -> Option<Timestamp> {
         let rest =
             rest.strip_prefix(b" ").filter(|rest| matches!(rest, [b'+' | b'-', b'0'..=b'9', ..])).unwrap_or(rest);
         let utc = || at.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|at| at.timestamp());
         match rest {
             [b'Z' | b'z', ..] => utc(),
+            [b' ', b'U', b'T', b'C', end @ ..] | [b' ', b'G', b'M', b'T', end @ ..]
+                if !end.first().is_some_and(|byte| matches!(byte, b'+' | b'-') || byte.is_ascii_alphanumeric()) =>
+            {
+                utc()
+            }
             [sign @ (b'+' | b'-'), h1, h2, minutes @ ..] => {
                 let minutes = minutes.strip_prefix(b":").unwrap_or(minutes);
                 let hours = digits(&[*h1, *h2])?;
@@ -201,6 +207,10 @@ mod tests {
             ("2026-01-31 13:00:00 +0100 x", noon),
             ("2026-01-31 13:00:00,123 - root", fraction),
             ("2026-01-31 13:00:00 x", noon),
+            ("2026-01-31 12:00:00.123 UTC [42] LOG:  x", fraction),
+            ("2026-01-31 12:00:00 GMT", noon),
+            ("2026-01-31 13:00:00 UTC-reader starts", noon),
+            ("2026-01-31 13:00:00 CET [42] LOG:  x", noon),
             ("[2026-01-31 13:00:00] x", noon),
             ("2026/01/31 13:00:00 [error]", noon),
             ("Jan 31 13:00:00 host x", noon),

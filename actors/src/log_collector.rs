@@ -23,7 +23,7 @@ const DRAIN: usize = 64;
 const FAULT: Duration = Duration::from_millis(100);
 
 /// One of an app's streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
     /// Standard output.
     Out,

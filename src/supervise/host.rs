@@ -3,7 +3,7 @@
 //! The actor tree reaches it through its ports: [`super::spawner`], [`super::checker`] and [`super::sink`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -92,14 +92,21 @@ pub struct Held {
     pub writer: Option<Writer>,
     /// What that says on standard output and standard error.
     pub ears: [Ear; 2],
-    /// Why some of its output is being dropped, for each stream.
-    pub dropping: HashMap<Stream, String>,
-    /// Why some of its logs cannot be rotated.
-    pub growing: HashMap<String, String>,
+    /// What is wrong with its logs, the worst first.
+    pub troubles: BTreeMap<LogTrouble, String>,
     /// When its program was let go, in seconds since the epoch, until that is told.
     pub begun: Option<f64>,
-    /// Why archives of a log that are to go stay, for each such log.
-    pub hoarding: HashMap<String, String>,
+}
+
+/// Something that is wrong with a log until it is told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogTrouble {
+    /// Output of this stream is dropped.
+    Dropping(Stream),
+    /// The log of this path cannot be rotated.
+    Growing(String),
+    /// Archives that are to go stay beside the log of this path.
+    Hoarding(String),
 }
 
 /// A main process.

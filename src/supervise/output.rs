@@ -5,7 +5,6 @@
 //! what the app wrote.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::path::Path;
@@ -17,7 +16,7 @@ use daemonctl_actors::log_collector::{Attach, LogCollector, Stream};
 use daemonctl_actors::value::AppName;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::host::{Held, Host};
+use super::host::{Host, LogTrouble};
 use super::instance::Instance;
 use crate::app::Shown;
 use crate::config::reason;
@@ -118,35 +117,38 @@ impl Host {
     fn heard(&self, app: &AppName, stream: Stream, news: News) {
         let path = self.with(app, |held| held.instance.as_ref().map(|instance| file(instance, stream).to_owned()));
         let path = path.map_or_else(|| "its log".to_owned(), |path| path.shown().to_string());
+        let begins = |trouble, text: String| {
+            self.with(app, |held| held.troubles.insert(trouble, text.clone()));
+            (Level::Error, text)
+        };
+        let ends = |trouble| self.with(app, |held| held.troubles.remove(&trouble));
         let (level, text) = match news {
             News::Dropping { why } => {
-                let text = format!("output is being dropped: cannot write {path}: {why}");
-                self.with(app, |held| held.dropping.insert(stream, text.clone()));
-                (Level::Error, text)
+                begins(LogTrouble::Dropping(stream), format!("output is being dropped: cannot write {path}: {why}"))
             }
             News::Dropped { bytes, from, to } => {
-                self.with(app, |held| held.dropping.remove(&stream));
+                ends(LogTrouble::Dropping(stream));
                 let since = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
                 let gap = Gap { bytes, from: since(from), to: since(to), path };
                 (Level::Error, Happening::Dropped(gap).to_string())
             }
             News::NotRotated { why } => {
                 let text = format!("cannot rotate {path}, it grows beyond its limit: {why}");
-                self.with(app, |held| held.growing.insert(path, text.clone()));
-                (Level::Error, text)
+                begins(LogTrouble::Growing(path), text)
             }
             News::Rotated => {
-                self.with(app, |held| held.growing.remove(&path));
-                (Level::Info, format!("{path} is rotated again"))
+                let text = format!("{path} is rotated again");
+                ends(LogTrouble::Growing(path));
+                (Level::Info, text)
             }
             News::NotPruned { why } => {
                 let text = format!("cannot remove old archives of {path}: {why}");
-                self.with(app, |held| held.hoarding.insert(path, text.clone()));
-                (Level::Error, text)
+                begins(LogTrouble::Hoarding(path), text)
             }
             News::Pruned => {
-                self.with(app, |held| held.hoarding.remove(&path));
-                (Level::Info, format!("old archives of {path} are removed again"))
+                let text = format!("old archives of {path} are removed again");
+                ends(LogTrouble::Hoarding(path));
+                (Level::Info, text)
             }
             News::Removed(removed) => (Level::Warn, format!("no room for {path}: removed {removed}")),
         };
@@ -168,9 +170,7 @@ impl Host {
         let mut warnings = Vec::new();
         let Some(collector) = self.collector() else { return warnings };
         let (pipes, instance, speaker) = self.with(app, |held| {
-            held.dropping.clear();
-            held.growing.clear();
-            held.hoarding.clear();
+            held.troubles.clear();
             held.speaker = held.instance.as_ref().filter(|one| one.syslog).map(|one| Speaker::new(&one.label));
             let process = held.process.as_ref().map(|process| process.child.pid);
             held.speaker.iter().zip(process).for_each(|(speaker, pid)| speaker.set_pid(pid));
@@ -225,12 +225,7 @@ impl Host {
 
     /// What a person who asks for an app's status should know of its output.
     pub fn output_note(&self, app: &AppName) -> Option<String> {
-        let first = |notes: &HashMap<String, String>| notes.values().min().cloned();
-        let of_logs = |held: &mut Held| {
-            let dropping = held.dropping.values().min().cloned();
-            dropping.or_else(|| first(&held.growing)).or_else(|| first(&held.hoarding))
-        };
-        let (of_logs, speaks) = self.with(app, |held| (of_logs(held), held.speaker.is_some()));
+        let (of_logs, speaks) = self.with(app, |held| (held.troubles.values().next().cloned(), held.speaker.is_some()));
         of_logs.or_else(|| self.output.out_of_reach.borrow().clone().filter(|_| speaks))
     }
 }

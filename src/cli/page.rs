@@ -163,7 +163,7 @@ fn untimed(line: &[u8]) -> &[u8] {
 }
 
 /// An event without its time and level.
-pub(super) fn happened(event: &[u8]) -> &[u8] {
+fn happened(event: &[u8]) -> &[u8] {
     let mut rest = event;
     for _ in 0..2 {
         let word = rest.iter().position(|byte| *byte == b' ').unwrap_or(0);

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use daemonctl_actors::log_collector::Stream;
@@ -17,7 +17,6 @@ use super::error::CliError;
 use super::grid::paint;
 use super::live::{Broken, unread};
 use super::options;
-use super::page::happened;
 use super::run::labels;
 use super::session::Session;
 use crate::app::{App, Shown};
@@ -25,9 +24,9 @@ use crate::config::Ask;
 use crate::config::values::Level;
 use crate::control::status::{AppStatus, State};
 use crate::logs::follow::{Tail, Watch, Woken};
-use crate::logs::{Files, real};
-
+use crate::logs::happening::Happening;
 use crate::logs::terminal::{Board, source};
+use crate::logs::{Files, events, real};
 
 /// How often it is looked whether an app still runs.
 const LOOK: Duration = Duration::from_millis(200);
@@ -216,15 +215,18 @@ impl Attached {
                 self.events[app] = line.to_vec();
                 break;
             }
-            let text = String::from_utf8_lossy(happened(line)).trim_end().to_owned();
-            if is_beginning(&text) {
+            let line = String::from_utf8_lossy(line);
+            let event = events::parse(&line);
+            let happening = event.as_ref().filter(|event| !event.more).map(|event| Happening::parse(event.text));
+            if matches!(happening, Some(Happening::Started { .. } | Happening::NotStarted(_))) {
                 self.ended[app] = false;
                 if !std::mem::replace(&mut self.begun[app], true) {
                     continue; // The start itself has told it.
                 }
             }
-            if level_of(line).is_none_or(|level| level >= Level::Info) && !self.quiet {
-                self.ended[app] |= text.contains(" after ");
+            if event.as_ref().is_none_or(|event| event.level >= Level::Info) && !self.quiet {
+                self.ended[app] |= matches!(happening, Some(Happening::Ended(_)));
+                let text = event.map_or(line.trim_end(), |event| event.text);
                 self.board.say(&format!("{}: {text}", self.labels[app]), Instant::now())?;
             }
         }
@@ -264,21 +266,9 @@ impl Attached {
     }
 }
 
-/// Whether an event tells of a new run.
-fn is_beginning(event: &str) -> bool {
-    event.starts_with("started, pid ") || event.starts_with("not started: ")
-}
-
-/// When an event was, its first word, in microseconds since the epoch.
+/// When an event was, in microseconds since the epoch.
 fn time_of(event: &[u8]) -> Option<u64> {
-    let word = std::str::from_utf8(event).ok()?.split_whitespace().next()?;
-    let time = humantime::parse_rfc3339(word).ok()?;
-    Some(time.duration_since(UNIX_EPOCH).ok()?.as_micros() as u64)
-}
-
-/// The level of an event, its second word.
-fn level_of(event: &[u8]) -> Option<Level> {
-    std::str::from_utf8(event).ok()?.split_whitespace().nth(1)?.parse().ok()
+    events::parse(std::str::from_utf8(event).ok()?).map(|event| event.at)
 }
 
 /// The logs of an app, and what they hold. Where both outputs go to one file, it is shown once.

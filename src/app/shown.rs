@@ -1,7 +1,8 @@
 //! Names as people read them: what a file is called cannot play with a terminal, or begin a line of its own.
 //!
 //! A name may hold any character but `/` and NUL, and whoever can make a file or a directory chooses it. Every path that
-//! stands in a message is written by [`Shown`]. Data, such as JSON and the arguments of programs, has paths as they are.
+//! stands in a message is written by [`Shown`]. The arguments of programs have paths as they are, and JSON says what they are
+//! in its own escapes.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
@@ -25,6 +26,19 @@ pub struct Readable<'a>(&'a OsStr);
 impl fmt::Display for Readable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.to_string_lossy().chars().try_for_each(|character| put(f, character, ""))
+    }
+}
+
+/// An error as part of a sentence: a reason of the system's begins in lower case, without the number that std adds.
+pub fn reason(error: &impl fmt::Display) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((reason, rest)) => {
+            let first: String = reason.chars().take(1).flat_map(char::to_lowercase).collect();
+            let after = rest.split_once(')').map_or("", |(_, after)| after);
+            format!("{first}{}{after}", reason.chars().skip(1).collect::<String>())
+        }
+        None => text,
     }
 }
 

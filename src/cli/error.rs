@@ -8,7 +8,7 @@ use daemonctl_actors::value::AppName;
 
 use super::outcome::Act;
 use super::text;
-use crate::app::{AppError, RootError, Shown};
+use crate::app::{AppError, RootError, Shown, reason};
 use crate::config::Problems;
 use crate::control::client::ClientError;
 use crate::control::protocol::{Failure, FailureKind};
@@ -182,10 +182,10 @@ impl CliError {
 
     /// The whole of it: what could not be done, the chain of reasons, and what to do next.
     pub(super) fn text(&self) -> String {
-        let mut reasons = vec![without_errno(self.to_string())];
+        let mut reasons = vec![reason(&self)];
         let mut cause = self.source();
         while let Some(error) = cause {
-            reasons.push(without_errno(error.to_string()));
+            reasons.push(reason(&error));
             cause = error.source();
         }
         let mut text = String::from("daemonctl: ");
@@ -195,18 +195,6 @@ impl CliError {
             text.push_str(&hint.replace('\n', "\n        "));
         }
         text
-    }
-}
-
-/// The system's reason as part of a sentence, without the number that std adds.
-fn without_errno(text: String) -> String {
-    match text.split_once(" (os error ") {
-        Some((reason, rest)) => {
-            let first: String = reason.chars().take(1).flat_map(char::to_lowercase).collect();
-            let after = rest.split_once(')').map_or("", |(_, after)| after);
-            format!("{first}{}{after}", reason.chars().skip(1).collect::<String>())
-        }
-        None => text,
     }
 }
 

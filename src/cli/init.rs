@@ -95,7 +95,7 @@ fn to_start_it(found: Result<App, AppError>, name: &AppName) -> String {
         Ok(_) => format!("daemonctl start {name} starts it"),
         Err(AppError::Empty(dir)) => format!(
             "to be started it needs {}, an executable script, or daemonctl config set {name} process.command=PROGRAM",
-            dir.join("run").display()
+            dir.join("run").shown()
         ),
         Err(error) => format!("it cannot be started: {error}"),
     }

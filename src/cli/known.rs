@@ -58,7 +58,7 @@ pub(super) fn no_app_at_all(session: &mut Session) -> Result<Option<String>, Cli
     if !all(session)?.is_empty() {
         return Ok(None);
     }
-    let root = session.root()?.path().display();
+    let root = session.root()?.path().shown();
     Ok(Some(format!("no app below {root}: an app is a directory with a script called run in it")))
 }
 

@@ -143,11 +143,15 @@ fn args<V: Verb>(command: Command) -> Command {
     globals::also_after(if V::MORE.is_empty() { command } else { command.after_help(text::flowing(V::MORE)) })
 }
 
-/// Takes an app by the name of its directory, too, behind which a shell's completion puts a slash.
+/// Takes an app by the name of its directory, too, behind which a shell's completion puts a slash. The same word may be a
+/// pair of key and value, which is no app and is left as it is.
 fn app_or_directory(arg: Arg) -> Arg {
     let is_app = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name.ends_with("APP")));
     match is_app && arg.get_value_parser().type_id() == ValueParser::string().type_id() {
-        true => arg.value_parser(StringValueParser::new().map(|name| text::without_slash(&name).to_owned())),
+        true => arg.value_parser(StringValueParser::new().map(|word| match word.contains('=') {
+            true => word,
+            false => text::without_slash(&word).to_owned(),
+        })),
         false => arg,
     }
 }

@@ -54,6 +54,11 @@ impl Screen {
         write!(out, "{text}{end}").and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
+    /// Prints what was asked for as it is stored: exactly in a pipe; a terminal is shown what it would obey.
+    pub(super) fn stored(&self, text: &str) -> Result<(), CliError> {
+        if self.terminal { self.result(&readable_lines(text)) } else { self.result(text) }
+    }
+
     /// Prints that something was done, unless silence was asked for.
     pub(super) fn done(&self, text: &str) -> Result<(), CliError> {
         if self.quiet { Ok(()) } else { self.result(text) }

@@ -14,6 +14,7 @@ use super::screen::Screen;
 use super::session::Session;
 use super::watch::{self, Part, Watch};
 use super::{Verb, recent, text};
+use crate::app::Shown;
 use crate::control::status::State;
 use crate::observe::confinement::Confinement;
 use crate::observe::processes::{Snapshot, Tree};
@@ -122,7 +123,7 @@ impl Status {
             let told = match no_app_at_all(session)? {
                 Some(told) => told,
                 None => {
-                    let root = session.root()?.path().display();
+                    let root = session.root()?.path().shown();
                     format!("no app has been started below {root}; daemonctl list shows those there are")
                 }
             };

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 use super::error::CliError;
 use super::meant;
+use crate::launch::quoted;
 
 /// Retells what clap found wrong in a command line.
 pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliError {
@@ -45,7 +46,7 @@ pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliErro
         }
         ErrorKind::UnknownArgument if takes_a_command(&command, top) => {
             let message = format!("{command} has no use for {argument:?} before --");
-            return CliError::Usage { message, hint: with_dashes(&argument, args) };
+            return CliError::Usage { message, hint: with_dashes(&command, &argument, args) };
         }
         ErrorKind::UnknownArgument => format!("{command} has no use for {argument:?}"),
         ErrorKind::MissingRequiredArgument => format!("{command} needs {}", argument.replace(", ", " and ")),
@@ -109,11 +110,13 @@ fn is_helped(command: &str, args: &[OsString]) -> bool {
     words.split_first().is_some_and(|(first, rest)| *first == "help" && rest.join(" ").starts_with(command))
 }
 
-/// The command line as it was meant: `--` before the first word that is not the command's own.
-fn with_dashes(argument: &str, args: &[OsString]) -> Option<String> {
+/// The command line as it was meant: `--` behind the app, before the first word that is not the command's own.
+fn with_dashes(command: &str, argument: &str, args: &[OsString]) -> Option<String> {
     let words: Vec<&str> = args.iter().skip(1).map(|arg| arg.to_str()).collect::<Option<_>>()?;
-    let at = words.iter().position(|word| *word == argument)?;
-    Some(format!("put -- before the command: daemonctl {} -- {}", words[..at].join(" "), words[at..].join(" ")))
+    let app = 1 + words.iter().position(|word| *word == command)?;
+    let at = app + 1 + words.get(app + 1..)?.iter().position(|word| *word == argument)?;
+    let line = |words: &[&str]| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    Some(format!("put -- before the command: daemonctl {} -- {}", line(&words[..at]), line(&words[at..])))
 }
 
 /// The command that a mistake is in: the one whose usage clap would show, else the first that is named at all.

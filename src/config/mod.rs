@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use key::Key;
 pub use layers::{Global, Origin, Resolved, Sources, resolve};
-pub use problem::{Problem, Problems, reason};
+pub use problem::{Problem, Problems};
 pub use rules::is_of_a_process;
 pub use table::Options;
 

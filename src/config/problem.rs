@@ -5,12 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::app::Shown;
 
-/// The system's reason as a part of a sentence, without the number that std adds.
-pub fn reason(error: &impl fmt::Display) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
-}
-
 /// A place in a file, both numbers counted from one; a column is a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {

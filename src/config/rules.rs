@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::values::{Collector, Compress, SandboxType, Size};
 use super::{Options, Problem};
+use crate::app::Shown;
 
 /// Options that ask for walls, which a sandbox must build.
 const WALLS: [&str; 6] = [
@@ -58,7 +59,7 @@ pub(super) fn doubtful(options: &Options) -> Vec<Problem> {
         if let Some(file) = file.as_ref().filter(|file| is_of_a_process(file)) {
             let message = format!(
                 "{} is the supervisor's own: what is written there is seen under run, and lost in the background",
-                file.display()
+                file.shown()
             );
             found.push(Problem::new(message).about(key));
         }

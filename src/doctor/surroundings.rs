@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nix::unistd::{Uid, User, geteuid};
 
 use super::{Finding, Verdict};
+use crate::app::Shown;
 use crate::launch::sys::walls::landlock_version;
 
 /// The first Linux that tells how a process ended that was taken over (pidfd ioctl PIDFD_GET_INFO, PIDFD_INFO_EXIT).
@@ -57,7 +58,7 @@ fn landlock() -> Finding {
 /// The external collector of logs.
 pub(super) fn teelog() -> Finding {
     let (verdict, detail) = match find("teelog") {
-        Some(path) => (Verdict::Yes, path.display().to_string()),
+        Some(path) => (Verdict::Yes, path.shown().to_string()),
         None => (Verdict::No, "it is not in PATH; the built-in collector writes the logs".to_owned()),
     };
     Finding { topic: "logging", name: "teelog", verdict, detail, hint: None }

@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archives::{self, Archive, Keep, Stamp};
 use super::{body, times};
-use crate::app::Shown;
-use crate::config::reason;
+use crate::app::{Shown, reason};
 
 /// When a log is rotated, and how long its archives are kept. Nothing set: never, and for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +122,7 @@ pub fn remove(files: &[PathBuf]) -> io::Result<()> {
     let mut result = Ok(());
     for file in files {
         let removed = gone(std::fs::remove_file(file));
-        let why = |error: &io::Error| format!("{}: {}", file.display(), reason(error));
+        let why = |error: &io::Error| format!("{}: {}", file.shown(), reason(error));
         let named = removed.map_err(|error| io::Error::new(error.kind(), why(&error)));
         result = result.and(named);
     }

@@ -233,7 +233,7 @@ impl Instance {
         // What goes to a device is not read back as events.
         let is_kept = events.metadata().map_or(true, |meta| meta.is_file());
         if is_kept && [&stdout, &stderr].into_iter().any(|output| real(output) == real(&events)) {
-            let message = format!("its output would go to {}, as its events do: it could forge them", events.display());
+            let message = format!("its output would go to {}, as its events do: it could forge them", events.shown());
             let hint = "logging.stdout_file, logging.stderr_file and logging.file name the files".to_owned();
             return Err(wrong(message, Some(hint)));
         }

@@ -18,8 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::host::{Host, LogTrouble};
 use super::instance::Instance;
-use crate::app::Shown;
-use crate::config::reason;
+use crate::app::{Shown, reason};
 use crate::config::values::Level;
 use crate::logs::events;
 use crate::logs::happening::{Gap, Happening};

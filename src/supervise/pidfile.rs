@@ -7,8 +7,7 @@ use daemonctl_actors::cell::Child;
 use daemonctl_actors::value::AppName;
 
 use super::host::Host;
-use crate::app::Shown;
-use crate::config::reason;
+use crate::app::{Shown, reason};
 
 /// Writes the pid of this process into the app's pid file, if it has one. Returns why that was not possible.
 pub(super) fn write(host: &Host, app: &AppName, child: Child) -> Option<String> {

@@ -19,7 +19,7 @@ use super::record::Record;
 use super::relay::{Relay, Stream};
 use super::say;
 use super::signals::Signals;
-use crate::config::reason;
+use crate::app::reason;
 use crate::launch::Report;
 use crate::launch::diagnose::{Attempt, diagnose, not_found};
 

@@ -16,7 +16,7 @@ use rustix::net::SendFlags;
 use rustix::termios::isatty;
 
 use super::say;
-use crate::config::reason;
+use crate::app::reason;
 
 /// What a pipe takes at once, if it takes anything (PIPE_BUF).
 const SLICE: usize = 4096;

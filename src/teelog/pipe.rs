@@ -8,7 +8,7 @@ use super::outlet::Outlet;
 use super::record::Record;
 use super::relay::{Relay, Stream};
 use super::say;
-use crate::config::reason;
+use crate::app::reason;
 
 /// What could not be opened, read or written.
 const FAILED: u8 = 1;

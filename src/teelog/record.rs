@@ -9,8 +9,7 @@ use std::time::Duration;
 use daemonctl_actors::rotation::Cut;
 
 use super::say;
-use crate::app::Shown;
-use crate::config::reason;
+use crate::app::{Shown, reason};
 use crate::logs::real;
 use crate::logs::rotate::Rules;
 use crate::logs::tap::{LogFile, is_full};
@@ -110,8 +109,8 @@ impl Record {
             say(format_args!("no room for {}: removed {removed}", self.path.shown()));
         }
         match self.log.pruning() {
-            Some(Err(why)) => say(format_args!("cannot remove old archives of {}: {why}", self.path.display())),
-            Some(Ok(())) => say(format_args!("old archives of {} are removed again", self.path.display())),
+            Some(Err(why)) => say(format_args!("cannot remove old archives of {}: {why}", self.path.shown())),
+            Some(Ok(())) => say(format_args!("old archives of {} are removed again", self.path.shown())),
             None => {}
         }
     }

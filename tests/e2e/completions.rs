@@ -13,6 +13,7 @@ fn world() -> Home {
     std::fs::create_dir(home.root().join("no-app")).unwrap();
     let api = home.base().join("home/other/api");
     std::fs::create_dir_all(&api).unwrap();
+    std::fs::create_dir(home.base().join("home/my  apps")).unwrap();
     std::fs::write(api.join("run"), "").unwrap();
     home
 }
@@ -57,7 +58,7 @@ impl Typist {
 }
 
 /// What is typed into every shell, and what becomes of it; a shell does not change what has nothing to be completed.
-const LINES: [(&str, &str); 12] = [
+const LINES: [(&str, &str); 13] = [
     ("daemonctl stop wo", "daemonctl stop worker"),
     ("daemonctl stat", "daemonctl status"),
     ("daemonctl kill web SIGTE", "daemonctl kill web SIGTERM"),
@@ -69,6 +70,7 @@ const LINES: [(&str, &str); 12] = [
     ("daemonctl config set web  sandbox.ty", "daemonctl config set web sandbox.type="),
     ("daemonctl -p ~/other start ", "daemonctl -p HOME/other start api"),
     ("daemonctl -p $OTHER stop ", "daemonctl -p HOME/other stop api"),
+    ("daemonctl -p ~/my", "daemonctl -p HOME/my  apps/"),
     ("daemonctl -p /nonexistent start ", "daemonctl -p /nonexistent start"),
 ];
 

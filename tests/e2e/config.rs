@@ -209,6 +209,12 @@ fn files_are_made_where_they_belong_and_links_are_followed() {
     assert_eq!(fs::read_to_string(&shared).unwrap(), "# everybody's\n\n[daemon]\numask = \"077\"\n");
     // Without an app it is the global file, or the one that was named.
     home.ctl(["config", "set", "op_timeout=5s"]).ok();
+    // The first word may be an app, whose slash means nothing, or a pair, whose slash does.
+    home.ctl(["config", "set", "process.environment.BASE=http://x/api/", "web/"]).exits(2);
+    home.ctl(["config", "set", "process.environment.BASE=http://x/api/"]).ok();
+    let base = ["config", "show", "--global", "--reveal", "--path", "process.environment.BASE"];
+    assert_eq!(home.ctl(base).ok().stdout, "http://x/api/\n");
+    home.ctl(["config", "unset", "process.environment.BASE"]).ok();
     assert!(
         fs::read_to_string(home.root().join("conf.toml")).unwrap().starts_with("[daemonctl]\nop_timeout = \"5s\"\n")
     );

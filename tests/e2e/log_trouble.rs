@@ -263,15 +263,21 @@ fn an_archive_with_the_last_name_holds_up_nobody() {
 #[test]
 fn a_stream_that_cannot_be_waited_for_is_tried_again() {
     let home = Home::new();
-    let app = home
-        .app("web")
-        .run_script("n=0; while [ $n -lt 400 ]; do n=$((n + 1)); echo \"line $n\"; sleep 0.005; done; exec sleep 60");
+    let app = home.app("web").run_script(
+        "n=0; until test -e enough; do n=$((n + 1)); echo \"line $n\"; sleep 0.005; done; echo end; exec sleep 60",
+    );
     home.ctl(["start", "web"]).ok();
     app.wait_for_output("line 50\n");
     let (supervisor, _) = home.pair("web");
     // Each wait takes a descriptor, of which there may be none for a while.
-    let mut strace = inject(supervisor.pid, "fcntl", "error=EMFILE:when=1..3");
-    app.wait_for_output("line 400\n");
+    let log = home.base().join("strace");
+    let mut strace = inject(supervisor.pid, "fcntl", "error=EMFILE:when=1..3", &log);
+    wait_until("three of them have failed", SOON, || match std::fs::read_to_string(&log).unwrap_or_default() {
+        log if log.matches("INJECTED").count() == 3 => Ok(()),
+        log => Err(log),
+    });
+    app.file("enough", "");
+    app.wait_for_output("end\n");
     kill(strace.id() as i32, Signal::SIGINT);
     strace.wait().unwrap();
 }

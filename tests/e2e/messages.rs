@@ -1,6 +1,6 @@
 //! What people see when they type something that is wrong: every word of it.
 
-use crate::support::{Home, Output};
+use crate::support::{Home, Output, on_terminal};
 
 /// What is typed after `daemonctl`, in a root with a good app `web`, one with mistakes in its configuration, and a
 /// directory that is no app. Between them they cover: no command, unknown commands and options, missing, superfluous and
@@ -134,6 +134,29 @@ fn names_of_files_do_nothing_to_the_terminal() {
     assert!(left_out.contains(r"we\x1b]0;title\x07b\ndb running is left out"), "{left_out}");
     let json: serde_json::Value = serde_json::from_str(&ctl("list --json").ok().stdout).unwrap();
     assert_eq!(json["apps"][0]["path"], web.to_str().unwrap(), "data has the name as it is");
+    for dir in [&bad, &web] {
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+    for line in ["list", "status", "start-all"].map(ctl) {
+        assert!(line.stderr.contains(r"below") && line.stderr.contains(r"ro\x1b[31mot\nerror: forged"), "{line}");
+    }
+}
+
+#[test]
+fn what_files_contain_does_nothing_to_the_terminal() {
+    let home = Home::new();
+    let web = home.app("web").program("run", "#!/bin/nosuch\x1b[2Jx\n");
+    let told = home.ctl(["start", "web"]).stderr + &home.ctl(["why", "web"]).stdout;
+    assert!(told.matches(r"is #!/bin/nosuch\x1b[2Jx").count() == 2 && !told.contains('\x1b'), "{told}");
+    let description = "[daemon]\ndescription = \"a\\u001b[2J\u{9b}b\"\n";
+    web.behaves("sleep").conf(description);
+    for args in [&["config", "show", "web"][..], &["config", "show", "--path", "daemon.description", "web"]] {
+        let shown = on_terminal(home.command(args), 80, 24);
+        assert!(shown.contains("[2J") && !shown.contains(['\x1b', '\u{9b}']), "{shown:?}");
+        assert!(home.ctl(args).ok().stdout.contains('\u{9b}'), "in a pipe it is what it is");
+    }
+    let set = home.ctl(["config", "set", "web", "description=c"]).ok().stdout;
+    assert!(set.contains(r"\u{9b}") || set.contains(r"\x9b"), "{set}");
 }
 
 /// A command and all it said, with nothing in it that changes from one run to the next.

@@ -28,18 +28,21 @@ pub(super) fn assert_cut_well(log: &Path, limit: u64) {
     }
 }
 
-/// An app that, once it finds the file `go`, prints numbered lines in bursts with a pause in seconds between, until there
-/// is a file `hurry`, and then makes the file `done`.
-pub(super) fn numbered(bursts: u32, lines: u32, pause: f32) -> String {
+/// An app that prints numbered lines, 40,000 in a round, in eight bursts with a pause after each; a round begins when there
+/// is a file `go0`, `go1` and so on. After the last one it makes the file `done`.
+pub(super) fn numbered(rounds: u32) -> String {
     format!(
-        "echo 000000000; while ! test -e go; do sleep 0.02; done\n\
-         i=0; while [ $i -lt {bursts} ]; do\n\
-         seq -f %09.0f $((i * {lines} + 1)) $((i * {lines} + {lines})); test -e hurry || sleep {pause}; i=$((i + 1)); done\n\
+        "echo 000000000; i=0; round=0\n\
+         while [ $round -lt {rounds} ]; do\n\
+         while ! test -e go$round; do sleep 0.02; done\n\
+         for burst in 1 2 3 4 5 6 7 8; do\n\
+         seq -f %09.0f $((i * 5000 + 1)) $((i * 5000 + 5000)); sleep 0.05; i=$((i + 1)); done\n\
+         round=$((round + 1)); done\n\
          touch done; exec sleep 1000"
     )
 }
 
-/// The app with two who follow it, one of whom is stuck after the first line; it may go.
+/// The app with two who follow it, one of whom is stuck after the first line; its first round may begin.
 pub(super) fn watched(home: &Home, app: &AppDir<'_>) -> (Foreground, Foreground) {
     home.ctl(["start", "web"]).ok();
     let [follower, stuck] = [(); 2].map(|()| home.spawn(["logs", "-f", "--stdout", "web"]));
@@ -47,7 +50,7 @@ pub(super) fn watched(home: &Home, app: &AppDir<'_>) -> (Foreground, Foreground)
         watcher.wait_for_output("000000000\n");
     }
     stuck.signal(Signal::SIGSTOP);
-    app.file("go", "");
+    app.file("go0", "");
     (follower, stuck)
 }
 
@@ -55,8 +58,7 @@ pub(super) fn watched(home: &Home, app: &AppDir<'_>) -> (Foreground, Foreground)
 fn a_million_lines_survive_200_rotations_20_crashes_and_those_who_watch() {
     let home = Home::new();
     let app = home.app("web");
-    // Slow enough for all crashes to hit it while it writes, and each after more has been written.
-    app.run_script(&numbered(200, 5_000, 0.2));
+    app.run_script(&numbered(25));
     app.conf("logging.max_size = 50000");
     let (follower, stuck) = watched(&home, &app);
     for crash in 1..=20 {
@@ -64,13 +66,16 @@ fn a_million_lines_survive_200_rotations_20_crashes_and_those_who_watch() {
         let log = log_of(&app, "web");
         let rotated = archives(&log).len();
         kill(supervisor.pid, Signal::SIGKILL);
+        // Each crash has a round of its own, of which it hits the first bursts: the next crash comes after three.
+        app.file(&format!("go{crash}"), "");
         wait_until("another one writes on", SOON, || match archives(&log).len() {
             more if more > rotated + 2 => Ok(()),
             same => Err(format!("{same} archives")),
         });
-        assert!(!app.path("done").exists(), "it has written all before crash {crash} was over");
     }
-    app.file("hurry", "");
+    for round in 21..25 {
+        app.file(&format!("go{round}"), "");
+    }
     let log = log_of(&app, "web");
     wait_until("the last line has come", Duration::from_secs(50), || match app.read("logs/web.log") {
         end if end.ends_with("001000000\n") => Ok(()),

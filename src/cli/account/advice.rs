@@ -27,7 +27,13 @@ pub(super) fn hints(facts: &Facts<'_>, last: Option<&Run>) -> Vec<String> {
             "process.stop_timeout is how long it may take to end, signals.stop_signal what asks it to".to_owned(),
         );
     }
-    let never = facts.restart.as_ref().is_some_and(|policy| policy.when == When::No);
+    // As it is now, which need not be what the last start used.
+    let changed =
+        facts.changes.as_ref().and_then(|changes| changes.items.iter().find(|it| it.what == "process.restart"));
+    let never = match changed {
+        Some(change) => change.now.as_deref().is_none_or(|now| now == "no"),
+        None => facts.restart.as_ref().is_some_and(|policy| policy.when == When::No),
+    };
     let ended = run.end.as_ref().is_ok_and(|end| end.because != Some(Because::Unhealthy));
     if never && run.failed() && ended && matches!(facts.status.state, State::Exited | State::Failed) {
         hints.push(format!(

@@ -33,7 +33,8 @@ impl Account {
             self.requests.iter().map(line).for_each(|line| page.push_str(&line));
         }
         page.push_str(&format!("\nWhat happens next\n  {}\n", self.next.text));
-        self.hints.iter().for_each(|hint| page.push_str(&format!("  hint: {hint}\n")));
+        let hint = |hint: &String| format!("  hint: {}\n", escape(hint.replace('\n', "\n    ").as_bytes()));
+        self.hints.iter().map(hint).for_each(|hint| page.push_str(&hint));
         page
     }
 

@@ -3,7 +3,7 @@ _daemonctl() {
     local line value
     local -a whole begun
     for line in "${(@f)$(DAEMONCTL_COMPLETE=zsh daemonctl -- "${(@)words[1,CURRENT]}" 2>/dev/null)}"; do
-        value=${${line%%$'\t'*}//:/\\:}
+        value=${${${line%%$'\t'*}//\\/\\\\}//:/\\:}
         [[ $line == *$'\t'* ]] && line=$value:${line#*$'\t'} || line=$value
         case $value in
             '') ;;
@@ -11,8 +11,9 @@ _daemonctl() {
             *) whole+=("$line") ;;
         esac
     done
-    [[ -n $whole ]] && _describe -V 'values' whole
+    # Values come as they would be typed, with quotes.
+    [[ -n $whole ]] && _describe -V 'values' whole -Q
     # A word that goes on is not followed by a space.
-    [[ -n $begun ]] && _describe -V 'values' begun -S ''
+    [[ -n $begun ]] && _describe -V 'values' begun -Q -S ''
 }
 if [[ $funcstack[1] == _daemonctl ]]; then _daemonctl "$@"; else compdef _daemonctl daemonctl; fi

@@ -61,15 +61,14 @@ impl Line {
 
     /// The apps root that the line names, else the variable, else the working directory.
     fn named_root(&self, env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-        let named = self.levels().filter_map(|matches| {
-            let path = matches.try_get_one::<PathBuf>(PATH).ok().flatten()?;
-            Some((path, matches.value_source(PATH)?)).filter(|(path, _)| !path.as_os_str().is_empty())
-        });
+        let named = self.levels().filter_map(|matches| matches.try_get_one::<PathBuf>(PATH).ok().flatten());
+        let named = named.filter(|path| !path.as_os_str().is_empty());
         match named.last() {
-            None => Some(PathBuf::from(".")),
+            Some(path) => expanded(&path.to_string_lossy(), env).map(PathBuf::from),
             // A shell changes nothing in what a variable contains.
-            Some((path, ValueSource::EnvVariable)) => Some(path.clone()),
-            Some((path, _)) => expanded(&path.to_string_lossy(), env).map(PathBuf::from),
+            None => {
+                Some(env("DAEMONCTL_PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| ".".to_owned()).into())
+            }
         }
     }
 }
@@ -141,6 +140,9 @@ mod tests {
         assert_eq!(root(&["daemonctl", "-p", "$APPS/of", "start", "web"]), Some("/srv/my apps/of".into()));
         assert_eq!(root(&["daemonctl", "-p", "$UNKNOWN", "start"]), None);
         assert_eq!(root(&["daemonctl", "config", "set"]), Some(".".into()));
+        let words = ["daemonctl", "start"].map(OsString::from);
+        let set = |name: &str| (name == "DAEMONCTL_PATH").then(|| "/srv/$x".to_owned());
+        assert_eq!(Line::read(&words, &set).root, Some("/srv/$x".into()));
     }
 
     #[test]

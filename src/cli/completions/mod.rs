@@ -65,11 +65,14 @@ fn shells() -> PossibleValuesParser {
 
 /// Answers a shell that asks for completions, if one does.
 pub(super) fn answer(args: &[OsString]) -> Option<ExitCode> {
-    std::env::var_os(ASKED)?;
+    let shell = std::env::var_os(ASKED)?;
     let words = args.iter().position(|arg| arg == "--").map(|at| &args[at + 1..])?;
+    let typed = words.last().map(|word| word.to_string_lossy()).unwrap_or_default();
     let mut told = String::new();
     for candidate in candidates(words) {
-        told += &candidate.get_value().to_string_lossy();
+        let value = candidate.get_value().to_string_lossy();
+        // fish puts quotes around what needs some by itself.
+        told += &if shell == "fish" { value.into_owned() } else { as_typed(&value, &typed) };
         let about = candidate.get_help().map(ToString::to_string).unwrap_or_default();
         told += &about.lines().next().map(|line| format!("\t{line}")).unwrap_or_default();
         told.push('\n');
@@ -77,6 +80,16 @@ pub(super) fn answer(args: &[OsString]) -> Option<ExitCode> {
     let _ = io::stdout().write_all(told.as_bytes());
     Some(ExitCode::SUCCESS)
 }
+
+/// A value as somebody would go on typing it in a shell: what is typed already stays as it is, with its `~` and variables.
+fn as_typed(value: &str, typed: &str) -> String {
+    let (typed, rest) = value.split_at(if value.starts_with(typed) { typed.len() } else { 0 });
+    let escaped = rest.chars().flat_map(|c| [Some('\\').filter(|_| SPECIAL.contains(c)), Some(c)]);
+    typed.chars().chain(escaped.flatten()).collect()
+}
+
+/// What means something else to a shell.
+const SPECIAL: &str = " \t\\'\"`$&|;<>()*?[]{}!#";
 
 /// What can stand in the place of the last word.
 fn candidates(words: &[OsString]) -> Vec<CompletionCandidate> {

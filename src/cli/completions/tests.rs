@@ -82,3 +82,12 @@ fn apps_are_those_of_the_root_that_are_not_on_the_line() {
     assert_eq!(on(&["config", "set", "logging.le"]), ["logging.level="]);
     assert_eq!(on(&["config", "unset", "web", "limits.cpu_limit", "limits.c"]), ["limits.core_limit"]);
 }
+
+#[test]
+fn a_shell_is_told_what_would_be_typed() {
+    assert_eq!(as_typed("~/my apps/", "~/m"), "~/my\\ apps/");
+    assert_eq!(as_typed("$APPS/a(1)/", "$APPS/"), "$APPS/a\\(1\\)/");
+    assert_eq!(as_typed("it's", ""), "it\\'s");
+    assert_eq!(as_typed("SIGTERM", "sigte"), "SIGTERM");
+    assert_eq!(as_typed("--umask=022", "--um"), "--umask=022");
+}

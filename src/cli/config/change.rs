@@ -146,7 +146,7 @@ fn applied(target: &Target, old: &str, changes: &[Change]) -> Result<(String, Ve
 /// A value as it stands in a file, or, where that takes several lines, as one would write it in one.
 fn in_one_line(value: String) -> String {
     if !value.contains('\n') {
-        return value;
+        return readable(&value);
     }
     let table = format!("value = {value}").parse::<toml::Table>().ok();
     let plain = table.and_then(|mut table| serde_json::to_value(table.remove("value")?).ok());

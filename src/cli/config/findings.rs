@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use daemonctl_actors::value::AppName;
 
-use crate::app::{App, AppError, Interpreter, Root, Script, Shown, small};
-use crate::config::problem::{Position, reason};
+use crate::app::{App, AppError, Interpreter, Root, Script, Shown, reason, small};
+use crate::config::problem::Position;
 use crate::config::{Ask, Options, Origin, Problem, Problems, Resolved, Sources, layers, resolve, table};
 use crate::launch::diagnose::fault_of;
 use crate::launch::environment::parse_env_file;

@@ -112,7 +112,7 @@ Examples:
         match key {
             Some(key) => print_value(session, &parts, &key, (self.format, broken)),
             None => {
-                session.screen.result(&render::whole(&parts, self.format, self.resolved))?;
+                session.screen.stored(&render::whole(&parts, self.format, self.resolved))?;
                 Ok(ExitCode::from(if broken { error::USAGE } else { 0 }))
             }
         }
@@ -142,7 +142,7 @@ fn print_value(
             (format, value) => render::text_of(value, format),
         };
         found = true;
-        session.screen.result(&app.as_ref().map_or(text.clone(), |app| format!("{app}: {text}")))?;
+        session.screen.stored(&app.as_ref().map_or(text.clone(), |app| format!("{app}: {text}")))?;
     }
     Ok(ExitCode::from(match (broken, found) {
         (true, _) => error::USAGE,

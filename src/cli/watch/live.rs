@@ -218,6 +218,10 @@ impl Live {
             }
         };
         let (pid, bell) = (Pid::from_raw(child.id() as i32), self.bell.clone());
+        // Ctrl-C that came before the log was there to get it.
+        if self.interrupted.take() {
+            let _ = kill(pid, Signal::SIGINT);
+        }
         thread::spawn(move || {
             // Ctrl-C may be quicker than what the log does about it.
             let is_good = |status: ExitStatus| status.success() || status.signal() == Some(SIGINT);

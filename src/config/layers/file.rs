@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::problem::{Position, Problem, nearest, reason};
+use crate::app::reason;
+use crate::config::problem::{Position, Problem, nearest};
 use crate::config::table::{Opt, SECTIONS, Shape, program_table, suggest, table};
 use crate::config::values::{EnvMap, in_quotes, shown};
 
@@ -144,7 +145,8 @@ fn syntax(words: &str, text: &str, place: &Place, document: &DeTable<'_>) -> Str
         "string values must be quoted" if here.is_empty() => "a value is missing".to_owned(),
         "string values must be quoted" | "invalid float" | "invalid boolean" | "invalid mantissa" => bare(text, place),
         "unexpected leading zero" => {
-            format!("a number that begins with 0: write {}", quoted(before(text, place)))
+            let text = quoted(text, place).map_or("put it in quotes".to_owned(), |quoted| format!("write {quoted}"));
+            format!("a number that begins with 0: {text}, or leave the 0 out where a number is meant")
         }
         "invalid unquoted key" if text.get(place.start..).is_some_and(|rest| rest.starts_with(':')) => {
             format!("a key is followed by =, not by a colon: write {} = …", before(text, place).trim())
@@ -163,29 +165,43 @@ fn syntax(words: &str, text: &str, place: &Place, document: &DeTable<'_>) -> Str
 /// A value that is none, because it is a text without quotes, or true or false in capitals. It is not repeated here: it
 /// may be a secret.
 fn bare(text: &str, place: &Place) -> String {
-    let key = before(text, place);
-    let rest = text.get(key.len() + line_start(text, place)..).unwrap_or_default();
+    let key = key(text, place);
+    let at = key.map_or(place.start, |key| line_start(text, place) + key.len());
+    let rest = text.get(at..).unwrap_or_default();
     let word = rest.split(|c: char| c.is_whitespace() || ",]}#".contains(c)).next().unwrap_or_default();
     let small = word.to_ascii_lowercase();
     match small.as_str() {
         "true" | "false" if small != word => {
-            format!("true and false are written in small letters: write {}{small}", key.trim_start())
+            format!(
+                "true and false are written in small letters: write {}{small}",
+                key.unwrap_or_default().trim_start()
+            )
         }
-        _ => format!("a text without quotes: write {}", quoted(key)),
+        _ => {
+            let write = quoted(text, place).map(|quoted| format!(": write {quoted}")).unwrap_or_default();
+            format!("a text without quotes{write}")
+        }
     }
 }
 
-/// What stands before a value, with how a text follows it.
-fn quoted(before: &str) -> String {
-    format!("{}\"…\"", before.trim_start())
+/// How a text is written as the value of the key at this place.
+fn quoted(text: &str, place: &Place) -> Option<String> {
+    key(text, place).map(|key| format!("{}\"…\"", key.trim_start()))
 }
 
-/// What stands in the line before a place; of a line with an `=` before it, up to its value.
-fn before<'a>(text: &'a str, place: &Place) -> &'a str {
-    let before = text.get(line_start(text, place)..place.start).unwrap_or_default();
+/// What stands in the line before a value, `umask = `, if that is all there is: not in a list or a table in one line.
+fn key<'a>(text: &'a str, place: &Place) -> Option<&'a str> {
+    let before = before(text, place);
+    let is_plain = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "._-+".contains(c));
+    let (name, value) = before.split_once('=')?;
     // A mistake may be found in the middle of a value.
-    let value = before.find('=').map(|at| at + 1 + before[at + 1..].chars().take_while(|c| *c == ' ').count());
-    value.map_or(before, |at| &before[..at])
+    let value_at = before.len() - value.trim_start().len();
+    (is_plain(name.trim()) && is_plain(value.trim())).then(|| &before[..value_at])
+}
+
+/// What stands in the line before a place.
+fn before<'a>(text: &'a str, place: &Place) -> &'a str {
+    text.get(line_start(text, place)..place.start).unwrap_or_default()
 }
 
 fn line_start(text: &str, place: &Place) -> usize {

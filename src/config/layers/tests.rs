@@ -11,7 +11,7 @@ use crate::config::table::table;
 use crate::config::values::{Level, Restart, SandboxType, Size, Umask};
 
 /// Configurations as people get them wrong, each with what went wrong.
-const BAD: [(&str, &str); 32] = [
+const BAD: [(&str, &str); 34] = [
     ("a key with two letters exchanged", "[process]\nrestrat = \"always\"\n"),
     ("a key of another section", "[process]\ntimeout = \"1h\"\nuser = \"www-data\"\n"),
     ("a key nobody knows", "[process]\ncolour = \"red\"\n"),
@@ -41,9 +41,11 @@ const BAD: [(&str, &str); 32] = [
     ("a file of another kind", "{\n  \"process\": {\"restart\": \"always\"}\n}\n"),
     ("a file of yet another kind", "# ours\nprocess:\n  restart: always\n"),
     ("a text that begins like a number of TOML", "[process]\nrestart = no\ncommand = ./web\n"),
+    ("texts without quotes in a list and in a table", "[process]\nargs = [web, --port]\nenvironment = { A = b }\n"),
     ("true in capitals", "[limits]\ncore_dumps = True\n"),
+    ("true in capitals in a table", "process.environment = { A = True }\n"),
     ("a colon for an equals sign", "[process]\nrestart: \"no\"\n"),
-    ("a number that begins with 0", "[daemon]\numask = 022\n"),
+    ("numbers that begin with 0", "[daemon]\numask = 022\n[process]\npriority = +05\nsuccess_exit_codes = [07]\n"),
     ("a header that is not closed, with keys below it", "[process\nrestart = \"no\"\n[limits]\nfile_limt = 5\n"),
     ("a text that never ends", "[daemon]\nname = \"web\ndescription = \"The site\"\n"),
     ("a bracket forgotten", "[daemon\nname = \"web\"\n\n[process]\nrestart = \"sometimes\"\n"),

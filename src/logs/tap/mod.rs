@@ -38,7 +38,7 @@ use tokio::net::unix::pipe::Receiver;
 use self::pipe::Width;
 use super::mirror::Mirror;
 use super::rotate::Rules;
-use crate::config::reason;
+use crate::app::reason;
 
 pub(crate) use self::file::LogFile;
 pub use self::file::{Removed, prepare};

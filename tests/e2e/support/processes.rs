@@ -22,10 +22,11 @@ pub(crate) struct Proc {
 }
 
 /// strace(1), which does this to a system call of a process, whichever of its threads makes it.
-pub(crate) fn inject(pid: i32, call: &str, what: &str) -> Child {
+pub(crate) fn inject(pid: i32, call: &str, what: &str, log: &Path) -> Child {
     Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:{what}")])
-        .args(["-p", &pid.to_string()])
+        .args(["-f", "-qq", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:{what}")])
+        .args(["-p", &pid.to_string(), "-o"])
+        .arg(log)
         .stdin(Stdio::null())
         .spawn()
         .expect("strace(1) is installed")
@@ -34,7 +35,7 @@ pub(crate) fn inject(pid: i32, call: &str, what: &str) -> Child {
 /// Kills a process in the how-manyth of its calls of this kind, and waits until it is gone.
 #[track_caller]
 pub(crate) fn kill_in(pid: i32, call: &str, which: usize) {
-    let mut strace = inject(pid, call, &format!("signal=SIGKILL:when={which}"));
+    let mut strace = inject(pid, call, &format!("signal=SIGKILL:when={which}"), Path::new("/dev/null"));
     wait_until(&format!("it is killed in {call}"), SOON, || match process(pid) {
         None => Ok(()),
         Some(still) => Err(format!("{still:?}")),

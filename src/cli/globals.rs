@@ -107,7 +107,8 @@ impl Globals {
     pub(super) fn doubts(&self, environment: &[OsString], log_level: Option<&str>) -> Vec<Problem> {
         let unknown = log_level.filter(|text| !text.is_empty() && text.parse::<LevelFilter>().is_err());
         let unknown = unknown.map(|text| {
-            let message = format!("{text:?} is no level, and warn is used: it is one of debug, info, warn, error");
+            let message =
+                format!("{text:?} is no level, and warn is used: it is one of off, error, warn, info, debug, trace");
             Problem::new(message).about("DAEMONCTL_LOG_LEVEL")
         });
         let names = environment.iter().filter_map(|name| name.to_str());

@@ -12,7 +12,7 @@ use super::outcome::Act;
 use super::session::{Absent, HOOKS, Order, Say, Session};
 use super::tally::Tally;
 use super::{Verb, options, text};
-use crate::app::Shown;
+use crate::app::{Shown, small};
 use crate::control::protocol::{self, Command};
 
 #[derive(Args, Debug)]
@@ -79,16 +79,20 @@ fn remove_pidfile(session: &mut Session, app: &AppName) -> Result<(), CliError> 
     let ask = options::plain(&session.globals)?;
     let Ok(found) = session.root()?.app(app.as_str()) else { return Ok(()) };
     let options = options::resolved(session.root()?, &found, &ask);
-    let Some(path) = options.and_then(|options| options.pidfile.path).map(|path| found.run_dir().join(path)) else {
-        return Ok(());
-    };
+    let Some(path) = options.and_then(|options| options.pidfile.path) else { return Ok(()) };
     let path = found.run_dir().join(path); // As the supervisor has it, wherever this command is typed.
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
-    if text.trim().parse::<u32>().is_ok_and(|pid| Path::new("/proc").join(pid.to_string()).exists()) {
-        session.screen.note(&format!("{} names a process that runs; it was left as it is", path.shown()));
-        return Ok(());
-    }
-    std::fs::remove_file(&path).map_err(|source| CliError::Io { doing: format!("remove {}", path.shown()), source })
+    let Ok(text) = small::head(&path, 64) else { return Ok(()) };
+    let left = match String::from_utf8_lossy(&text).trim().parse::<u32>() {
+        Ok(pid) if Path::new("/proc").join(pid.to_string()).exists() => "names a process that runs",
+        Ok(_) => return remove(&path),
+        Err(_) => "is no pid file",
+    };
+    session.screen.note(&format!("{} {left}; it was left as it is", path.shown()));
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), CliError> {
+    std::fs::remove_file(path).map_err(|source| CliError::Io { doing: format!("remove {}", path.shown()), source })
 }
 
 /// The longest time between the stop signal and SIGKILL, as far as the command line tells.

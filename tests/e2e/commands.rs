@@ -86,6 +86,10 @@ fn a_pid_file_is_where_it_is_asked_for_or_nowhere_and_can_be_cleared_away() {
     web.file("here/web.pid", format!("{}\n", std::process::id()));
     home.ctl(["stop", "--remove-pidfile", "web"]).ok().explains("names a process that runs; it was left as it is");
     assert!(web.path("here/web.pid").exists());
+    // So does what is none.
+    web.file("here/web.pid", "listen = 80\n");
+    home.ctl(["stop", "--remove-pidfile", "web"]).ok().explains("is no pid file; it was left as it is");
+    assert!(web.path("here/web.pid").exists());
     // What a power cut has left does not.
     fs::copy(home.base().join("living"), web.path("here/web.pid")).unwrap();
     home.ctl(["stop", "--remove-pidfile", "web"]).ok();

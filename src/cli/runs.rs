@@ -1,6 +1,8 @@
 //! The runs of an app, as its recorded events tell them.
 
-use daemonctl_actors::value::ExitStatus;
+use std::mem::take;
+
+use daemonctl_actors::value::{ExitStatus, Signal};
 
 use crate::logs::events;
 use crate::logs::happening::{Because, End, Happening};
@@ -46,66 +48,69 @@ pub(super) fn events(lines: &[String]) -> Vec<Event> {
     told.into_iter().map(|(at, text)| Event { at, happening: Happening::parse(&text) }).collect()
 }
 
+/// What is known of a run, or of a launch, before its end.
+#[derive(Default)]
+struct Open {
+    from: Option<u64>,
+    /// From when its output may come.
+    begin: Option<u64>,
+    asked: Option<String>,
+    /// The last signal that was sent by command since the last request.
+    sent: Option<Signal>,
+    /// On which signal it is to end, in words.
+    stopping: String,
+    overdue: Option<String>,
+    check: Option<String>,
+}
+
 /// The runs that are over, the oldest first.
 pub(super) fn runs(events: &[Event]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    let (mut from, mut asked, mut check) = (None, None, None);
-    let (mut begin, mut sent, mut stopping, mut overdue) = (None, None, None, None);
+    let mut open = Open::default();
     for (index, Event { at, happening }) in events.iter().enumerate() {
         let end = match happening {
+            Happening::Ended(end) => Ok(end.clone()),
+            Happening::NotStarted(why) => Err(why.clone()),
+            Happening::CalledOff => Err("it was stopped before it was started".to_owned()),
             Happening::Started { .. } => {
-                begin = index.checked_sub(1).map(|before| parting(&events[before]));
+                let begin = index.checked_sub(1).map(|before| parting(&events[before]));
                 if let Some(last) = runs.last_mut() {
                     last.output.1 = begin;
                 }
-                (from, asked, check, sent) = (Some(*at), None, None, None);
-                (stopping, overdue) = (None, None);
+                open = Open { from: Some(*at), begin, ..Open::default() };
                 continue;
             }
-            Happening::Stopping(signal) => {
-                stopping = Some(format!(" on {signal}"));
+            happening => {
+                open.take_in(happening);
                 continue;
             }
-            Happening::Killed => {
-                overdue = Some(format!("did not end in time{}", stopping.clone().unwrap_or_default()));
-                continue;
-            }
-            Happening::Signalled(signal) => {
-                sent = Some(*signal);
-                continue;
-            }
-            Happening::Asked { what, .. } if ["stop", "restart", "kill"].contains(&what.as_str()) => {
-                (asked, sent) = (Some(happening.to_string()), None);
-                continue;
-            }
-            Happening::AskedBySignal(_) => {
-                asked = Some(happening.to_string());
-                continue;
-            }
-            Happening::Unhealthy(output) | Happening::CheckFailed(output) => {
-                check = Some(output.clone());
-                continue;
-            }
-            Happening::Healthy => {
-                check = None;
-                continue;
-            }
-            Happening::Ended(end) => {
-                // A signal that was sent before says nothing about another end.
-                if end.because != Some(Because::Asked) && (sent.is_none() || end.status.signal() != sent) {
-                    asked = None;
-                }
-                Ok(end.clone())
-            }
-            Happening::NotStarted(why) => Err(why.clone()),
-            Happening::CalledOff => Err("it was stopped before it was started".to_owned()),
-            _ => continue,
         };
-        let output = (begin.take(), None);
-        let (asked, overdue, check) = (asked.take(), overdue.take(), check.take());
-        runs.push(Run { from: from.take(), to: *at, output, end, asked, overdue, check });
+        let Open { from, begin, asked, sent, overdue, check, .. } = take(&mut open);
+        // A signal that was sent before says nothing about another end.
+        let is_of_another =
+            |end: &End| end.because != Some(Because::Asked) && (sent.is_none() || end.status.signal() != sent);
+        let asked = asked.filter(|_| !end.as_ref().is_ok_and(is_of_another));
+        runs.push(Run { from, to: *at, output: (begin, None), end, asked, overdue, check });
     }
     runs
+}
+
+impl Open {
+    /// Takes in what happened meanwhile.
+    fn take_in(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Stopping(signal) => self.stopping = format!(" on {signal}"),
+            Happening::Killed => self.overdue = Some(format!("did not end in time{}", self.stopping)),
+            Happening::Signalled(signal) => self.sent = Some(*signal),
+            Happening::Asked { what, .. } if ["stop", "restart", "kill"].contains(&what.as_str()) => {
+                (self.asked, self.sent) = (Some(happening.to_string()), None);
+            }
+            Happening::AskedBySignal(_) => self.asked = Some(happening.to_string()),
+            Happening::Unhealthy(output) | Happening::CheckFailed(output) => self.check = Some(output.clone()),
+            Happening::Healthy => self.check = None,
+            _ => {}
+        }
+    }
 }
 
 /// The moment at which the output of a run may begin, by the event before its start. Events are noted to the millisecond:

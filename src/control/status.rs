@@ -170,6 +170,13 @@ pub struct CheckStatus {
     pub next_in: Option<f64>,
 }
 
+impl CheckStatus {
+    /// What the last check said, if it failed.
+    pub fn failure(&self) -> Option<&LastCheck> {
+        self.last.as_ref().filter(|last| !last.success)
+    }
+}
+
 /// What a health check said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LastCheck {

@@ -181,7 +181,7 @@ fn summary(facts: &Facts<'_>, last: Option<&Run>) -> String {
 /// last one succeeded, or nothing comes of it.
 fn failing(status: &AppStatus) -> Option<(u32, &str)> {
     let check = status.check.as_ref().filter(|check| check.monitored && status.state == State::Running)?;
-    let last = check.last.as_ref().filter(|last| !last.success)?;
+    let last = check.failure()?;
     Some((check.failure_threshold.saturating_sub(check.failures), last.output.trim_end()))
 }
 

@@ -7,7 +7,7 @@ use daemonctl_actors::value::AppName;
 use super::super::outcome::Act;
 use super::super::text;
 use crate::control::protocol::Command;
-use crate::control::status::{AppStatus, State};
+use crate::control::status::{AppStatus, CheckStatus, State};
 
 /// So many apps are named; of more, the first two and a number.
 const NAMED: usize = 3;
@@ -144,7 +144,7 @@ fn detail(wait: &Wait) -> String {
         (State::Stopping, Some(note)) => format!(", {note}"),
         (State::Stopping, None) if status.pid.is_none() => ", it has ended, cleaning up after it".to_owned(),
         (State::Running, _) => {
-            let last = status.check.as_ref().and_then(|check| check.last.as_ref()).filter(|last| !last.success);
+            let last = status.check.as_ref().and_then(CheckStatus::failure);
             last.map_or_else(String::new, |last| format!(", last check: {}", last.output.trim().replace('\n', " ")))
         }
         (State::Backoff, Some(note)) => format!(", {note}"),
@@ -194,7 +194,7 @@ pub(crate) fn fitted(text: &str, columns: usize) -> String {
 mod tests {
     use super::*;
     use crate::control::protocol::Stop;
-    use crate::control::status::{CheckStatus, LastCheck};
+    use crate::control::status::LastCheck;
 
     fn apps(names: &str) -> Vec<AppName> {
         names.split(' ').map(|name| name.parse().unwrap()).collect()

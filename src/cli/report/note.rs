@@ -4,7 +4,7 @@ use daemonctl_actors::value::AppName;
 
 use super::super::text;
 use super::short;
-use crate::control::status::{AppStatus, Health, LastExit, LimitStatus, State};
+use crate::control::status::{AppStatus, CheckStatus, Health, LastExit, LimitStatus, State};
 use crate::launch::limits::NOT_ENFORCED;
 
 /// The line. Nothing where the state says it all.
@@ -76,7 +76,7 @@ fn running(app: &AppStatus, now: f64) -> Vec<String> {
 /// Until it has failed that often, the app is not called unhealthy.
 fn failing(app: &AppStatus) -> Option<(String, String)> {
     let check = app.check.as_ref().filter(|check| check.monitored)?;
-    let last = check.last.as_ref().filter(|last| !last.success)?;
+    let last = check.failure()?;
     let said = last.output.lines().next().unwrap_or("the check failed").to_owned();
     let word = if app.health == Health::Unhealthy { "unhealthy" } else { "check failed" };
     Some((format!("{word} {}/{}", check.failures, check.failure_threshold), said))
@@ -88,7 +88,7 @@ fn ended(app: &AppStatus) -> String {
     let after = format!("after {}", text::seconds(exit.after));
     match exit.reason.as_str() {
         "oom-killed" => format!("{} {after}", out_of_memory(&app.limits)),
-        "unhealthy" => match app.check.as_ref().and_then(|check| check.last.as_ref()).filter(|last| !last.success) {
+        "unhealthy" => match app.check.as_ref().and_then(CheckStatus::failure) {
             Some(last) => format!("unhealthy: {}", last.output.lines().next().unwrap_or("the check failed")),
             None => format!("unhealthy {after}"),
         },
@@ -175,7 +175,7 @@ pub(in crate::cli) fn health(app: &AppStatus) -> Option<Health> {
 mod tests {
     use super::super::samples::{self, NOW, app};
     use super::*;
-    use crate::control::status::{CheckStatus, LastCheck};
+    use crate::control::status::LastCheck;
 
     #[test]
     fn every_state_says_why_and_what_next() {

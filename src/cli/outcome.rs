@@ -77,7 +77,7 @@ pub(super) fn tell(act: Act, reply: &AppReply, verbose: bool) -> Result<Told, Cl
         }
         Outcome::Running { pid } => format!("{app} is already running (pid {pid})"),
         Outcome::Ended { how, .. } => {
-            return cannot(format!("it {how}"), format!("daemonctl logs {app} shows what it said"));
+            return cannot(format!("it {how}"), format!("daemonctl why {app} tells more"));
         }
         Outcome::Stopped { how } => format!("stopped {app} ({how})"),
         Outcome::Stopping => format!("stopping {app}"),

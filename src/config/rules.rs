@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::values::{Collector, Compress, SandboxType, Size};
+use super::values::{Collector, Compress, SandboxType, Size, Span};
 use super::{Options, Problem};
 use crate::app::Shown;
 
@@ -88,16 +89,46 @@ pub fn is_of_a_process(path: &Path) -> bool {
 
 /// Limits that nothing could live with; whoever writes 0 mostly means none.
 fn hopeless(options: &Options) -> impl Iterator<Item = (Problem, Vec<&'static str>)> {
-    let limits = &options.limits;
-    let zero = [
-        (limits.timeout.is_some_and(|limit| limit.0.is_zero()), "limits.timeout", "the app would be stopped at once"),
-        (limits.file_limit == Some(0), "limits.file_limit", "no program could be executed"),
-        (options.logging.max_size == Some(Size(0)), "logging.max_size", "each line would be an archive of its own"),
+    let (limits, monitoring) = (&options.limits, &options.monitoring);
+    let least = Size(LEAST_MEMORY);
+    let zero = |is: bool, key, why| is.then(|| (key, format!("with 0 {why}: leave it out for no limit")));
+    let memory = limits.memory_limit.filter(|limit| *limit < least);
+    let memory =
+        memory.map(|limit| format!("no program fits in {limit}: {least} is the least, leave it out for no limit"));
+    let processes = limits.process_limit.filter(|limit| *limit > MOST_PROCESSES);
+    let processes =
+        processes.map(|_| format!("Linux has at most {MOST_PROCESSES} processes: leave it out for no limit"));
+    let hurried = monitoring.check_interval.0 < LEAST_INTERVAL;
+    let no_time = monitoring.check_timeout.0.is_zero();
+    let found = [
+        memory.map(|message| ("limits.memory_limit", message)),
+        processes.map(|message| ("limits.process_limit", message)),
+        zero(limits.process_limit == Some(0), "limits.process_limit", "not even the app could be started"),
+        zero(
+            limits.timeout.is_some_and(|limit| limit.0.is_zero()),
+            "limits.timeout",
+            "the app would be stopped at once",
+        ),
+        zero(limits.file_limit == Some(0), "limits.file_limit", "no program could be executed"),
+        zero(options.logging.max_size == Some(Size(0)), "logging.max_size", "each line would be an archive of its own"),
+        hurried.then(|| {
+            let least = Span(LEAST_INTERVAL);
+            ("monitoring.check_interval", format!("checks would do nothing but begin: {least} is the least"))
+        }),
+        no_time
+            .then(|| ("monitoring.check_timeout", "with 0 every check would fail: a check needs some time".to_owned())),
     ];
-    zero.into_iter()
-        .filter(|(is, ..)| *is)
-        .map(|(_, key, why)| (Problem::new(format!("with 0 {why}: leave it out for no limit")).about(key), vec![key]))
+    found.into_iter().flatten().map(|(key, message)| (Problem::new(message).about(key), vec![key]))
 }
+
+/// The least memory an app can be given: less does not carry a shell as far as its first command.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+/// The most processes a kernel can have (PID_MAX_LIMIT), and the most that pids.max takes.
+const MOST_PROCESSES: u64 = 4 << 20;
+
+/// Checks that follow each other more quickly would be most of what the machine does.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Options that cannot be meant together, each with the names of those that contradict each other.
 pub(super) fn contradictions(options: &Options) -> Vec<(Problem, Vec<&'static str>)> {

@@ -22,12 +22,6 @@ use crate::cgroup::{Group, Limit, Place, Version};
 use crate::config::Options;
 use crate::config::values::{CoreLimit, Size};
 
-/// The least memory an app can be given: less does not carry a shell as far as its first command.
-const LEAST_MEMORY: u64 = 1 << 20;
-
-/// The most processes a kernel can have (PID_MAX_LIMIT), and the most that pids.max takes.
-const MOST_PROCESSES: u64 = 4 << 20;
-
 /// What the groups of processes begin with that were started by a person, and that nobody removes in their stead.
 const OWN_PREFIX: &str = "daemonrun-";
 
@@ -109,26 +103,10 @@ pub fn needs_groups(options: &Options) -> bool {
 }
 
 /// What control groups are to limit.
-fn asked(options: &Options) -> Result<Vec<Limit>, Report> {
+fn asked(options: &Options) -> Vec<Limit> {
     let limits = &options.limits;
-    let wrong = |what: String, why: String| Err(Report::new(StepName::Cgroup, what, why));
-    if let Some(size @ Size(..LEAST_MEMORY)) = limits.memory_limit {
-        let why = format!("no program fits in; {} is the least", Size(LEAST_MEMORY));
-        return wrong(format!("limit memory to {size}"), why);
-    }
-    match limits.process_limit {
-        Some(0) => return wrong("limit processes to 0".to_owned(), "the app is one itself".to_owned()),
-        Some(count) if count > MOST_PROCESSES => {
-            let why = format!("Linux has at most {MOST_PROCESSES} processes; leave the option out for no limit");
-            return wrong(format!("limit processes to {count}"), why);
-        }
-        Some(_) | None => {}
-    }
     let memory = limits.memory_limit.map(|size| Limit::Memory(size.0));
-    Ok([memory, limits.cpu_limit.map(Limit::Cpu), limits.process_limit.map(Limit::Pids)]
-        .into_iter()
-        .flatten()
-        .collect())
+    [memory, limits.cpu_limit.map(Limit::Cpu), limits.process_limit.map(Limit::Pids)].into_iter().flatten().collect()
 }
 
 /// What a limit is about, and its value.
@@ -146,7 +124,7 @@ pub fn told_of(sentence: &str, options: &Options) -> Option<&'static str> {
         let (what, value) = words(*limit);
         sentence.starts_with(&format!("{what} {value} ")) || sentence.contains(&format!("limit {what} to {value}"))
     };
-    asked(options).ok()?.into_iter().find(is_meant).map(|limit| match limit {
+    asked(options).into_iter().find(is_meant).map(|limit| match limit {
         Limit::Memory(_) => "limits.memory_limit",
         Limit::Cpu(_) => "limits.cpu_limit",
         Limit::Pids(_) => "limits.process_limit",
@@ -160,7 +138,7 @@ fn of(limit: Limit) -> String {
 
 /// The step that enters control groups, and the stand-ins for those there are not.
 fn groups(plan: &mut Plan, options: &Options, extras: &Extras, facts: &Facts) -> Result<(), Report> {
-    let asked = asked(options)?;
+    let asked = asked(options);
     if asked.is_empty() {
         return Ok(());
     }
@@ -496,18 +474,5 @@ mod tests {
         let extras = Extras { joined: join(&app), group: Some("elsewhere".to_owned()), ..Extras::default() };
         let hook = planned(&options, &extras, &without(0));
         assert_eq!(join(&hook).unwrap().groups, join(&app).unwrap().groups);
-    }
-
-    #[test]
-    fn values_that_make_no_sense_are_refused() {
-        for (options, what) in [
-            (options(Some("1"), None, None), "cannot limit memory to 1: no program fits in; 1M is the least"),
-            (options(None, None, Some(0)), "cannot limit processes to 0"),
-            (options(None, None, Some(MOST_PROCESSES + 1)), "leave the option out"),
-        ] {
-            let extras = Extras { force: true, ..Extras::default() };
-            let report = plan(&options, &extras, &Facts::default()).unwrap_err();
-            assert!(report.message().contains(what), "{report:?}");
-        }
     }
 }

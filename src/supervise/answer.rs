@@ -34,7 +34,7 @@ pub(super) fn started_outcome(started: Started, took: Duration) -> Outcome {
         Started::Running { pid } => Outcome::Running { pid },
         Started::Ended(cell) => {
             let pid = cell.last.as_ref().and_then(|last| last.pid).unwrap_or_default();
-            Outcome::Ended { pid, how: view::how_it_ended(&cell) }
+            Outcome::Ended { pid, how: view::how_it_failed(&cell) }
         }
         Started::Failed(failure) => Outcome::Failed(failure_of(failure)),
         Started::TimedOut(cell) => {

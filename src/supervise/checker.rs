@@ -58,9 +58,12 @@ impl Checker for Hands {
             let said = |end: String| if output.is_empty() { end } else { format!("{end}: {output}") };
             match end {
                 End::Exited(ExitStatus::Code(0)) => report(true, output),
+                End::Exited(status @ ExitStatus::Signal { .. }) => {
+                    report(false, said(format!("the check was {status}")))
+                }
                 End::Exited(status) => report(false, said(status.to_string())),
                 End::TimedOut => {
-                    report(false, said(format!("timed out after {}", humantime::format_duration(timeout))))
+                    report(false, said(format!("the check timed out after {}", humantime::format_duration(timeout))))
                 }
                 End::NotStarted(why) => report(false, why),
             }
@@ -103,7 +106,7 @@ impl Checker for Hands {
             }
             match end {
                 End::Exited(ExitStatus::Code(0)) => write(Level::Debug, format!("{name} succeeded")),
-                End::Exited(status) => write(Level::Warn, format!("{name} failed: it {status}")),
+                End::Exited(status) => write(Level::Warn, format!("{name} failed: {status}")),
                 End::TimedOut => write(Level::Warn, format!("{name} was killed: it took longer than 30 s")),
                 End::NotStarted(why) => write(Level::Warn, format!("{name} failed: {why}")),
             }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use daemonctl_actors::cell::Cell;
 use daemonctl_actors::health::{self, HealthPolicy};
-use daemonctl_actors::lifecycle::{Phase, Rest};
+use daemonctl_actors::lifecycle::{Cause, Phase, Rest};
 use daemonctl_actors::ports::Told;
-use daemonctl_actors::value::{AppName, Moment};
+use daemonctl_actors::value::{AppName, ExitStatus, Moment};
 
 use super::checker::reason;
 use super::holder::Holder;
@@ -192,6 +192,23 @@ pub fn how_it_ended(cell: &Cell) -> String {
         }
         None => "ended before it was started".to_owned(),
     }
+}
+
+/// How an app ended that was to be started: what it did, and whether it is tried again.
+pub fn how_it_failed(cell: &Cell) -> String {
+    let ending = cell.last.as_ref().map(|last| last.ending);
+    let ended = how_it_ended(cell);
+    let did = match ending.map(|ending| (ending.cause, ending.status)) {
+        Some((Some(Cause::Unhealthy), _)) => {
+            let said = cell.check.as_ref().filter(|check| !check.success).and_then(|check| check.output.lines().next());
+            format!("became unhealthy{}", said.map(|said| format!(": {said}")).unwrap_or_default())
+        }
+        Some((Some(Cause::Timeout), _)) => format!("reached its time limit, and was {ended}"),
+        Some((_, Some(ExitStatus::Signal { .. }))) => format!("was {ended}"),
+        _ => ended,
+    };
+    let is_retried = matches!(cell.life.phase, Phase::Backoff { .. });
+    if is_retried { format!("{did}; it is started again") } else { did }
 }
 
 /// What a stop has ended: the last run, unless the app was between two of them `before` and no other has begun.

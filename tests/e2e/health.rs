@@ -155,3 +155,20 @@ fn a_check_command_serves_as_well_as_a_script() {
     waiting.wait().ok();
     assert_eq!(app.status().health, "healthy");
 }
+
+#[test]
+fn a_start_that_is_waited_for_says_what_the_check_said() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").script("check", "echo nope; exit 1");
+    app.conf("[monitoring]\nenabled = true\ncheck_interval = '50ms'\nfailure_threshold = 2\nstartup_delay = 0");
+    let told = home.ctl(["start", "--wait", "web"]).exits(1);
+    told.explains("cannot start web: it became unhealthy: exited 1: nope; it is started again")
+        .explains("hint: daemonctl why web tells more");
+    home.ctl(["stop", "web"]).ok();
+    app.script("check", "kill -KILL $$");
+    home.ctl(["start", "--wait", "web"]).exits(1).explains("it became unhealthy: the check was killed by SIGKILL");
+    home.ctl(["stop", "web"]).ok();
+    let app = home.app("other").run_script("kill -SEGV $$");
+    app.conf("process.restart = 'no'");
+    home.ctl(["start", "--wait", "other"]).exits(1).explains("cannot start other: it was killed by SIGSEGV after");
+}

@@ -464,7 +464,10 @@ fn walls_without_a_wall_are_a_warning() {
 
 #[test]
 fn a_limit_of_nothing_is_no_limit_that_could_be_meant() {
-    let home = Home::new().config("[limits]\ntimeout = 0\nfile_limit = 0\n");
+    let home = Home::new().config(
+        "[limits]\ntimeout = 0\nfile_limit = 0\nmemory_limit = \"1K\"\nprocess_limit = 0\n\n\
+         [monitoring]\ncheck_interval = 0\ncheck_timeout = 0\n",
+    );
     insta::assert_snapshot!(home.wrong());
 }
 

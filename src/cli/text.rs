@@ -47,7 +47,8 @@ pub(super) fn bytes(bytes: u64) -> String {
 
 /// Percent of one CPU.
 pub(super) fn percent(percent: f64) -> String {
-    format!("{percent:.1}%")
+    // Not -0.0%, which the sum of nothing is.
+    format!("{:.1}%", percent + 0.0)
 }
 
 /// `1 process`, `2 processes`.
@@ -126,6 +127,7 @@ mod tests {
             ["0ms", "40ms", "999ms", "1s", "1.2s", "12.3s", "59.9s", "1m00s", "1m05s", "3h04m", "1d00h", "2d03h"];
         assert_eq!(told, expected);
         assert_eq!(seconds(-3.0), "0ms");
+        assert_eq!(percent([0.0; 0].iter().sum()), "0.0%");
     }
 
     #[test]

@@ -27,6 +27,8 @@ fn overview(model: &Model, seen: &Seen, view: &View, room: usize) -> Vec<String>
     let tree: Vec<String> = tree.lines().map(str::to_owned).collect();
     let left = room.saturating_sub(told.len());
     let for_tree = tree.len().min(left.saturating_sub(seen.recent.len() + 1).max(left.div_ceil(2)));
+    // Its titles are the first to go: they are no process.
+    let tree = tree.into_iter().skip(usize::from(for_tree == 1)).collect();
     told.extend(cut(tree, model.scrolled, for_tree, "process"));
     let left = room.saturating_sub(told.len() + 1);
     let recent = &seen.recent[seen.recent.len().saturating_sub(left)..];

@@ -153,6 +153,19 @@ fn every_size_is_drawn() {
 }
 
 #[test]
+fn a_panel_of_little_room_counts_processes_and_nothing_else() {
+    let apps = vec![kinds().remove(0)];
+    let mut one = model(apps);
+    if let Some(seen) = &mut one.close {
+        seen.processes.iter_mut().for_each(|tree| tree.children.clear());
+    }
+    for height in 5..12 {
+        let screen = text(&one, 80, height);
+        assert!(!screen.contains("more process"), "{screen}");
+    }
+}
+
+#[test]
 fn the_selected_app_is_on_the_screen_wherever_it_is() {
     let mut all = model(many(300));
     for key in [Key::End, Key::PageUp, Key::Up, Key::Home, Key::Down, Key::PageDown] {

@@ -295,7 +295,7 @@ fn unique(names: &[String]) -> Vec<&str> {
     seen
 }
 
-/// Splits apps by who has them: each supervisor's, and those that nobody has.
+/// Splits apps by who has them: each supervisor's first, as those may be done already, and then those that nobody has.
 fn by_supervisor(fleet: &mut Fleet, apps: &[AppName]) -> Result<Vec<(bool, Vec<AppName>)>, CliError> {
     let known = fleet.status(apps)?;
     // It runs, and nobody answers for it: to say that it does not run would be a lie.
@@ -307,7 +307,7 @@ fn by_supervisor(fleet: &mut Fleet, apps: &[AppName]) -> Result<Vec<(bool, Vec<A
     for app in apps {
         groups.entry(supervisor(app)).or_default().push(app.clone());
     }
-    Ok(groups.into_iter().map(|(supervisor, apps)| (supervisor.is_some(), apps)).collect())
+    Ok(groups.into_iter().rev().map(|(supervisor, apps)| (supervisor.is_some(), apps)).collect())
 }
 
 /// That an app runs and cannot be reached, and why that is.

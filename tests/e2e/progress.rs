@@ -102,6 +102,24 @@ fn stop_all_counts_and_names_the_one_it_waits_for() {
 }
 
 #[test]
+fn start_all_counts_what_runs_already_before_it_waits() {
+    let home = Home::new();
+    for name in ["a", "b", "c"] {
+        home.app(name).behaves("sleep");
+    }
+    let slow = home.app("slow").behaves("sleep").script("check", "exit 1");
+    slow.conf("monitoring.enabled = true\nmonitoring.startup_delay = '50s'\nprocess.start_timeout = '50s'");
+    home.ctl(["start", "a", "c"]).ok();
+    let mut start = home.on_terminal(&["start-all", "--wait", "--parallel"]);
+    start.wait_for("start-all: 3 of 4 started, waiting for slow (");
+    start.ctrl_c();
+    let (_, seen) = start.wait();
+    let left = left_on_screen(&seen);
+    assert_eq!(left, "daemonctl: slow goes on starting; daemonctl status slow shows how far it is\n", "{seen:?}");
+    home.ctl(["stop-all", "--force"]).ok();
+}
+
+#[test]
 fn nothing_is_drawn_where_it_is_not_wanted() {
     let home = Home::new();
     let plain = [("TERM", "dumb")];

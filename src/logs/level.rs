@@ -1,8 +1,11 @@
 //! How grave a line is, by the words that common loggers put into it.
 //!
 //! Three styles are known: JSON (`"level":"warn"`, also as pino's numbers), logfmt (`level=warn`), and text, where the
-//! word stands near the beginning of the line: in capitals, in brackets, before a colon, or next to a time in UTC. A
-//! line without such a word has no level of its own: it belongs to the line before it, as those of a stack trace do.
+//! word stands near the beginning of the line: in capitals, in brackets, before a colon, or next to a time in UTC, in
+//! colour or not. The beginnings of what uncaught exceptions and panics print are errors. A line without such a word has
+//! no level of its own: it belongs to the line before it, as those of a stack trace do.
+
+use std::borrow::Cow;
 
 use crate::config::values::Level;
 
@@ -33,7 +36,44 @@ pub fn of(line: &[u8]) -> Option<Level> {
         }
         _ => {}
     }
-    field(near, &mut |line, begin| is_a_field_of_logfmt(&line[..begin]), logfmt_value).or_else(|| spoken(near))
+    let near = without_colour(near);
+    field(&near, &mut |line, begin| is_a_field_of_logfmt(&line[..begin]), logfmt_value)
+        .or_else(|| is_uncaught(&near).then_some(Level::Error))
+        .or_else(|| spoken(&near))
+}
+
+/// The text without the sequences that colour it, `ESC [ … m`.
+fn without_colour(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut plain = Vec::new();
+    let mut rest = text;
+    while let Some(at) = memchr::memmem::find(rest, b"\x1b[") {
+        let (before, sequence) = rest.split_at(at);
+        let numbers = sequence[2..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';' | b':')).count();
+        let is_colour = sequence.get(2 + numbers) == Some(&b'm');
+        plain.extend_from_slice(before);
+        if !is_colour {
+            plain.extend_from_slice(&sequence[..2]);
+        }
+        rest = &sequence[if is_colour { 3 + numbers } else { 2 }..];
+    }
+    if plain.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    plain.extend_from_slice(rest);
+    Cow::Owned(plain)
+}
+
+/// Whether a line begins what a runtime prints when nobody catches an exception: Python's traceback, `TypeError: …` and the
+/// like, Java's `Exception in thread`, Rust's panic.
+fn is_uncaught(line: &[u8]) -> bool {
+    let is_kind = |name: &[u8]| {
+        (name.ends_with(b"Error") || name.ends_with(b"Exception"))
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$'))
+    };
+    line.starts_with(b"Traceback (most recent call last)")
+        || line.starts_with(b"Exception in thread ")
+        || (line.starts_with(b"thread '") && memchr::memmem::find(line, b" panicked at ").is_some())
+        || line.iter().position(|byte| *byte == b':').is_some_and(|colon| is_kind(&line[..colon]))
 }
 
 /// Whether a line begins as those of glog and klog do: `E0131 12:00:00.000000`.
@@ -52,9 +92,22 @@ fn word(word: &[u8]) -> Option<Level> {
         Some(Level::Info)
     } else if is(&["warn", "warning", "wrn"]) {
         Some(Level::Warn)
-    } else if is(&["error", "err", "fatal", "critical", "crit", "panic", "severe", "alert", "emerg", "emergency"]) {
+    } else if is(&[
+        "error",
+        "erro",
+        "err",
+        "fatal",
+        "fata",
+        "critical",
+        "crit",
+        "panic",
+        "severe",
+        "alert",
+        "emerg",
+        "emergency",
+    ]) {
         Some(Level::Error)
-    } else if is(&["debug", "trace", "verbose", "dbg", "trc", "fine", "finer", "finest"]) {
+    } else if is(&["debug", "debu", "trace", "verbose", "dbg", "trc", "fine", "finer", "finest"]) {
         Some(Level::Debug)
     } else {
         None
@@ -176,11 +229,15 @@ fn spoken(line: &[u8]) -> Option<Level> {
         let part_of_more = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'_'));
         let text = &line[at..end];
         let capital = text.iter().all(u8::is_ascii_uppercase);
-        let bracketed = before == Some(b'[') && after.is_some_and(|byte| matches!(byte, b']' | b' ' | b':'));
+        let bracketed = match before {
+            Some(b'[') => after.is_some_and(|byte| matches!(byte, b']' | b' ' | b':')),
+            Some(b':') => after == Some(b']'), // Apache's `[core:error]`.
+            _ => false,
+        };
         let leads = after == Some(b':') && is_preamble(&line[..at]);
         let stamped = matches!(after, Some(b' ' | b'\t')) && is_stamp(&line[..at]);
-        // PostgreSQL's word for what is no trouble.
-        if text == b"LOG" && after == Some(b':') {
+        // PostgreSQL's word for what is no trouble, behind its time.
+        if text == b"LOG" && after == Some(b':') && !part_of_more(before) && (at == 0 || line[0].is_ascii_digit()) {
             return Some(Level::Info);
         }
         if (capital || bracketed || leads || stamped)
@@ -221,7 +278,20 @@ mod tests {
             ("WARNING:root:disk is full", Some(Level::Warn)),
             ("12:00:00.000 [main] ERROR c.e.Main - no", Some(Level::Error)),
             ("2026/01/31 12:00:00 [error] 12#0: *1 open() failed", Some(Level::Error)),
-            ("[Sat Jan 31 12:00:00 2026] [core:notice] [pid 1] up", None),
+            ("[Sat Jan 31 12:00:00 2026] [core:notice] [pid 1] up", Some(Level::Info)),
+            ("[Sat Jan 31 12:00:00 2026] [core:error] [pid 1] no", Some(Level::Error)),
+            ("\x1b[31mERROR\x1b[0m no", Some(Level::Error)),
+            ("\x1b[1;31merror\x1b[0m: could not compile", Some(Level::Error)),
+            ("2026-01-31T12:00:00Z \x1b[33m WARN\x1b[0m web: low", Some(Level::Warn)),
+            ("ERRO[0000] no", Some(Level::Error)),
+            ("FATA[0000] no", Some(Level::Error)),
+            ("DEBU[0000] x", Some(Level::Debug)),
+            ("thread 'main' panicked at src/main.rs:2:5:", Some(Level::Error)),
+            ("Traceback (most recent call last):", Some(Level::Error)),
+            ("ValueError: no", Some(Level::Error)),
+            ("java.lang.NullPointerException: no", Some(Level::Error)),
+            ("Exception in thread \"main\" java.io.IOException", Some(Level::Error)),
+            ("no Error: here", None),
             ("error: cannot open", Some(Level::Error)),
             ("warning: unused", Some(Level::Warn)),
             ("2026-01-31T12:00:00Z error: no", Some(Level::Error)),
@@ -250,6 +320,8 @@ mod tests {
             ("10.0.0.1 GET /?level=error 200", None),
             ("10.0.0.1 GET /?a=b&level=error 200", None),
             ("2026-01-31 12:00:00.123 UTC [1] LOG:  checkpoint starting", Some(Level::Info)),
+            ("ERROR_LOG: x", None),
+            ("tail LOG: ERROR cannot open", Some(Level::Error)),
             ("TRACE x", Some(Level::Debug)),
             ("FATAL: role does not exist", Some(Level::Error)),
             ("an error occurred", None),

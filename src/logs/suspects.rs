@@ -29,10 +29,14 @@ impl Marks {
     }
 
     fn of(least: Level) -> Option<&'static Self> {
-        static ERROR: LazyLock<Marks> =
-            LazyLock::new(|| Marks::new(r"err|fatal|crit|panic|severe|alert|emerg|\n[ef][0-9]|\n<[0-3]", "[5-9][0-9]"));
+        static ERROR: LazyLock<Marks> = LazyLock::new(|| {
+            Marks::new(r"err|fata|crit|panic|severe|alert|emerg|exception|traceback|\n[ef][0-9]|\n<[0-3]", "[5-9][0-9]")
+        });
         static WARN: LazyLock<Marks> = LazyLock::new(|| {
-            Marks::new(r"err|fatal|crit|panic|severe|alert|emerg|warn|wrn|\n[wef][0-9]|\n<[0-4]", "[4-9][0-9]")
+            Marks::new(
+                r"err|fata|crit|panic|severe|alert|emerg|exception|traceback|warn|wrn|\n[wef][0-9]|\n<[0-4]",
+                "[4-9][0-9]",
+            )
         });
         match least {
             Level::Error => Some(&ERROR),
@@ -93,7 +97,8 @@ mod tests {
     use crate::logs::level;
 
     /// Lines that say nearly everything that a line can say of its level, in any case.
-    const LINE: &str = "(ERROR |warn: |\\[[eE][rR][rR]\\] |Fatal: |INFO |  |[EWFID][0-9]{4} |<[0-9]>|\
+    const LINE: &str = "(ERROR |\x1b\\[31mERROR\x1b\\[0m |\x1b\\[1mwarn\x1b\\[0m: |(ERRO|FATA|WARN)\\[0001\\] |\\[core:(error|crit)\\] |\
+        (Traceback \\(most recent call last\\)|TypeError|x\\.YException|Exception in thread |thread 'x' panicked at ):|warn: |\\[[eE][rR][rR]\\] |Fatal: |INFO |  |[EWFID][0-9]{4} |<[0-9]>|\
         \\{\"(level|lvl|severity|loglevel|log_level|log\\.level|levelname)\"[ \t]{0,2}:[ \t]{0,2}\
         (\"(eRRor|warning|CRIT|emergency|panic|severe|alert|wrn|info)\"|0?[1-9]0|5|500)\\}|\
         lvl=(crit|WARN|\"alert\"|dbg) |\\{\"x\":\"|v|)[a-z \"]{0,4}";

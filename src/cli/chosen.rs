@@ -78,7 +78,7 @@ impl Chosen {
         if let Some(since) = part.since {
             self.from = self.log.since(since)?.min(self.end);
         }
-        if let Some(number) = part.last.filter(|_| self.counts) {
+        if let Some(number) = part.last {
             let all_from = self.from;
             (self.from, self.lines) = scan::last(&mut self.log, self.from, self.end, number, &self.filter)?;
             self.cut = self.from > all_from;

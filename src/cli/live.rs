@@ -99,7 +99,9 @@ pub(super) struct Follow<'a, W: Write> {
     pub(super) page: Page<W>,
     /// Where nothing is put around the lines, they need not be whole.
     pub(super) raw: bool,
-    /// When to end, in microseconds since the epoch.
+    /// When to begin, if that is still to come, in microseconds since the epoch.
+    pub(super) since: Option<u64>,
+    /// When to end.
     pub(super) until: Option<u64>,
     pub(super) stamps: Stamps,
 }
@@ -135,14 +137,15 @@ impl<W: Write> Follow<'_, W> {
     fn show(&mut self) -> Result<bool, CliError> {
         let mut held: Vec<Held> = Vec::new();
         let (mut size, mut more) = (0, false);
-        let Self { logs, page, raw, stamps, until, .. } = self;
+        let Self { logs, page, raw, stamps, since, until, .. } = self;
         let is_over = |time: u64| until.is_some_and(|until| time >= until);
+        let is_early = |time: Option<u64>| since.is_some_and(|since| time.unwrap_or_else(now) < since);
         let alone = logs.len() == 1;
         for (origin, Live { tail, lines }) in logs.iter_mut().enumerate() {
             let mut over = false;
             let read = tail.read_some::<Broken>(TURN, &mut |piece, time| {
                 over |= time.is_some_and(is_over);
-                if over {
+                if over || is_early(time) {
                     return Ok(());
                 }
                 if *raw {

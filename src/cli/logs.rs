@@ -53,7 +53,7 @@ pub(super) struct Logs {
     /// Lines that came before this time
     #[arg(long, value_name = "TIME", value_parser = at)]
     until: Option<u64>,
-    /// Lines of this level and above: debug, info, warn or error
+    /// Lines of this level and above, with what follows them and has none: debug, info, warn or error
     #[arg(long, value_name = "LEVEL")]
     level: Option<Level>,
     /// Lines that match a regular expression
@@ -74,7 +74,8 @@ pub(super) struct Logs {
     /// Standard output, standard error and events
     #[arg(long)]
     all: bool,
-    /// A JSON object for each line: app, stream, time, level, text
+    /// A JSON object for each line: app, stream, time, level, text; where runs begin and end, and what is missing, are
+    /// events, which --all shows
     #[arg(long)]
     json: bool,
     /// Events are told as data: this is `daemonctl events`
@@ -127,7 +128,9 @@ impl Verb for Logs {
     const MORE: &'static str = "\
 Without an option, the last 50 lines of both outputs are shown in the order in which they came, each
 marked with its stream, and between them when the app was started, how it ended, and where output
-is missing because the disk was full. One stream of one app is shown as it was written. Times are local, and known whether or not the app prints them.
+is missing because the disk was full: of either at most as many as of lines. One stream of one app is shown
+as it was written. Times are local, and known whether or not the app prints them; those of events shown
+without -t, and of JSON, are UTC.
 
 Examples:
   daemonctl logs web
@@ -148,7 +151,7 @@ Examples:
             return Err(CliError::Usage { message, hint: Some("see daemonctl logs --help".into()) });
         }
         let stamps = Stamps::at(Zoned::now());
-        let mut chosen = self.chosen(session, &stamps)?;
+        let (mut chosen, readable) = self.chosen(session, &stamps)?;
         let written = chosen.iter().any(|one| one.counts && one.log.exists());
         if !written {
             let nothing = if self.as_events { "no recorded events" } else { "written nothing yet" };
@@ -174,11 +177,12 @@ Examples:
         if self.follow {
             tell_unread(session, &logs);
             let logs = logs.into_iter().map(Past::go_on).collect::<Result<_, _>>()?;
-            Follow { screen: &session.screen, logs, page, raw: raw_follow, until: self.until, stamps }.run()?;
+            let since = self.since.filter(|since| i64::try_from(*since).is_ok_and(|since| since > now));
+            Follow { screen: &session.screen, logs, page, raw: raw_follow, since, until: self.until, stamps }.run()?;
             return Ok(ExitCode::SUCCESS);
         }
         page.finish().map_err(CliError::Output)?;
-        if tell_unread(session, &logs) {
+        if tell_unread(session, &logs) || !readable {
             return Ok(ExitCode::FAILURE);
         }
         if let Some(why) = self.why_nothing(asked).filter(|_| sure && page.is_blank()) {
@@ -230,14 +234,14 @@ impl Logs {
         Ok(number.or((!of_a_time).then_some(LINES)).filter(|number| *number < usize::MAX))
     }
 
-    /// The logs that were asked for.
-    fn chosen(&self, session: &mut Session, stamps: &Stamps) -> Result<Vec<Chosen>, CliError> {
+    /// The logs that were asked for, and whether all of them could be read.
+    fn chosen(&self, session: &mut Session, stamps: &Stamps) -> Result<(Vec<Chosen>, bool), CliError> {
         let names = session.running_apps(&self.apps)?;
         let known = session.status(&names)?;
         let root = session.root()?.path().to_owned();
         let width = names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
         let filter = Filter { pattern: self.grep.clone(), level: self.level };
-        let mut all = Vec::new();
+        let (mut all, mut unread) = (Vec::new(), Vec::new());
         for name in &names {
             let status = known.iter().find(|status| status.name == *name);
             let files = files(&root.join(name.as_str()), name, status);
@@ -256,13 +260,24 @@ impl Logs {
                     (false, false) => Shown::Whole,
                 };
                 let origin = Origin { app: name.to_string(), stream, mark, shown };
-                let mut one = Chosen::open(path, stamps.clone(), origin, filter)?;
+                let mut one = match Chosen::open(path, stamps.clone(), origin, filter) {
+                    Ok(one) => one,
+                    Err(error) => {
+                        unread.push(error);
+                        continue;
+                    }
+                };
                 one.counts = !marks;
                 one.wants.level = self.json;
                 all.push(one);
             }
         }
-        Ok(all)
+        // One that cannot be read is no reason to withhold the others.
+        if all.iter().any(|one| one.counts) {
+            unread.iter().for_each(|error| session.screen.error(error));
+            return Ok((all, unread.is_empty()));
+        }
+        unread.into_iter().next().map_or(Ok((all, true)), Err)
     }
 
     /// The streams that were asked for: what they are called, how they are marked, and where they are.

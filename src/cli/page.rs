@@ -177,6 +177,8 @@ fn object<'a>(origin: &'a Origin, line: Line<'_>) -> Object<'a> {
         Some(text) => (text, false),
         None => (line.text, true),
     };
+    // The time and level of an event have fields of their own.
+    let text = if origin.stream == "events" && line.begins { happened(text) } else { text };
     let valid = std::str::from_utf8(text).ok();
     Object {
         app: &origin.app,

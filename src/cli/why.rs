@@ -17,6 +17,7 @@ use super::runs::{self, Run};
 use super::session::{Session, never_started};
 use super::text;
 use super::viewer::files;
+use crate::app::{Shown, reason};
 use crate::control::status::{AppStatus, State};
 use crate::logs::filter::Filter;
 use crate::logs::moment::{micros, universal};
@@ -74,12 +75,23 @@ Examples:
         };
         let dir = session.root()?.path().join(name.as_str());
         let files = files(&dir, &name, Some(&status).filter(|_| was_known));
-        let reading = |source| CliError::Io { doing: format!("read the logs of {name}"), source };
-        let events = runs::events(&last_lines(&files.events, EVENTS).map_err(reading)?);
+        // What cannot be read is said, and no reason to be silent about the rest.
+        let screen = session.screen;
+        let unread = |what: &str, source: &io::Error| {
+            screen.note(&format!("warning: cannot read {what} of {name}: {}", reason(source)));
+        };
+        let events = last_lines(&files.events, EVENTS).unwrap_or_else(|error| {
+            unread(&format!("the events ({})", files.events.shown()), &error);
+            Vec::new()
+        });
+        let events = runs::events(&events);
         let runs = runs::runs(&events);
         // A launch that failed has written nothing.
         let lines = match runs.last().filter(|run| run.failed() && run.end.is_ok()) {
-            Some(run) => said(&files, run).map_err(reading)?,
+            Some(run) => said(&files, run).unwrap_or_else(|error| {
+                unread("the output", &error);
+                Vec::new()
+            }),
             None => Vec::new(),
         };
         let changes = changes(session, &name, &status, record.as_ref(), &files)?;

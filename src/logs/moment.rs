@@ -3,6 +3,8 @@
 //! People think in the time zone of where they sit, so what has no offset of its own is local time (`TZ`, else
 //! `/etc/localtime`). Everything inside is microseconds since the epoch.
 
+use std::time::Duration;
+
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
@@ -10,14 +12,17 @@ use jiff::{Timestamp, ToSpan, Zoned};
 use crate::config::values::Span;
 
 /// What a moment may look like.
-const FORMS: &str =
-    "use 2h or 5m (so long ago), 12:00, today, yesterday, 2026-01-31, \"2026-01-31 12:00\", RFC 3339, or @SECONDS";
+const FORMS: &str = "use 2h or 5m (so long ago), +5m (from now), 12:00, today, yesterday, tomorrow, 2026-01-31, \"2026-01-31 12:00\", \
+     \"2026-01-31 12:00 UTC\", RFC 3339, or @SECONDS";
 
 /// Microseconds since the epoch of a moment that a person named. What lies before the epoch is the epoch.
 pub fn parse(text: &str, now: &Zoned) -> Result<u64, String> {
     let text = text.trim();
     // First what says its own offset: it contains a date that would otherwise be taken for a local one.
-    let at = with_offset(text).or_else(|| read(text, now));
+    let at = with_offset(text).or_else(|| match text.strip_suffix(" UTC") {
+        Some(universal) => read(universal, &now.with_time_zone(TimeZone::UTC)),
+        None => read(text, now),
+    });
     at.map(micros).ok_or_else(|| format!("{text:?} is not a moment: {FORMS}"))
 }
 
@@ -43,17 +48,23 @@ fn read(text: &str, now: &Zoned) -> Option<Timestamp> {
     if let Some(time) = plain_time(text) {
         return local(now.date().to_datetime(time), zone);
     }
-    ago(text, now)
+    match text.strip_prefix('+') {
+        Some(span) => now.timestamp().checked_add(span_of(span)?).ok(),
+        None => ago(text, now),
+    }
 }
 
 /// So long ago. A bare number would be anything: seconds, minutes, lines.
 fn ago(text: &str, now: &Zoned) -> Option<Timestamp> {
-    let span = text.strip_suffix("ago").unwrap_or(text).trim();
-    if span.bytes().all(|byte| byte.is_ascii_digit()) {
+    let span = span_of(text.strip_suffix("ago").unwrap_or(text).trim())?;
+    Some(now.timestamp().checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+fn span_of(text: &str) -> Option<Duration> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let span = span.parse::<Span>().ok()?.0;
-    Some(now.timestamp().checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH))
+    text.parse::<Span>().ok().map(|span| span.0)
 }
 
 fn epoch_seconds(text: &str) -> Option<Timestamp> {
@@ -70,6 +81,7 @@ fn named_day(text: &str, now: &Zoned) -> Option<Date> {
     match text {
         "today" => Some(now.date()),
         "yesterday" => now.date().checked_sub(1.day()).ok(),
+        "tomorrow" => now.date().checked_add(1.day()).ok(),
         _ => None,
     }
 }
@@ -128,6 +140,10 @@ mod tests {
             ("1h30m ago", "2025-10-27T10:00:00.000000Z"),
             ("90s", "2025-10-27T11:28:30.000000Z"),
             ("3d", "2025-10-24T11:30:00.000000Z"),
+            ("+10s", "2025-10-27T11:30:10.000000Z"),
+            ("tomorrow 01:00", "2025-10-28T00:00:00.000000Z"),
+            ("2025-10-25 12:00:01 UTC", "2025-10-25T12:00:01.000000Z"),
+            ("12:00 UTC", "2025-10-27T12:00:00.000000Z"),
             ("today", "2025-10-26T23:00:00.000000Z"),
             ("yesterday", "2025-10-25T22:00:00.000000Z"),
             ("yesterday 12:00", "2025-10-26T11:00:00.000000Z"),
@@ -164,7 +180,7 @@ mod tests {
             "25:00",
             "12",
             "12:60",
-            "tomorrow",
+            "someday",
             "@",
             "@-1",
             "@1.",

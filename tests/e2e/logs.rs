@@ -504,3 +504,47 @@ fn on_a_terminal_streams_have_their_colours_and_the_app_has_no_say_in_it() {
     // Who reads a pipe wants the bytes.
     assert_eq!(home.ctl(["logs", "--stderr", "web"]).ok().stdout, "\x1b[31mred\n");
 }
+
+#[test]
+fn of_an_app_that_writes_nothing_no_more_marks_are_shown_than_lines_were_asked_for() {
+    let home = Home::new();
+    let web = home.app("web").run_script("exit 3");
+    web.conf(
+        "[process]\nrestart = 'always'\nrestart_delay = '20ms'\nrestart_delay_max = '20ms'\nrestart_max_attempts = 9",
+    );
+    home.ctl(["start", "web"]).ok();
+    web.wait_for_state("failed");
+    let shown = |number: &str| home.ctl(["logs", "-n", number, "web"]).ok().stdout.lines().count();
+    assert_eq!((shown("0"), shown("1"), shown("5"), shown("all")), (0, 1, 5, 21));
+}
+
+#[test]
+fn a_log_that_cannot_be_read_withholds_no_other() {
+    let home = Home::new();
+    let web = silent(&home, "web").file("logs/web.log", "one\n");
+    fs::create_dir_all(web.path("logs/web.run")).unwrap();
+    let shown = home.ctl(["logs", "web"]).exits(1).explains("web.run: it is a directory");
+    assert_eq!(shown.stdout, "out | one\n");
+    home.ctl(["logs", "--events", "web"]).exits(1).explains("web.run: it is a directory");
+    home.ctl(["why", "web"]).ok().explains("warning: cannot read the events (").says("What happens next");
+}
+
+#[test]
+fn what_comes_before_the_time_that_was_asked_for_is_not_followed() {
+    let home = Home::new();
+    let web = home.app("web").run_script("n=0; while :; do n=$((n + 1)); echo $n; sleep 0.05; done");
+    home.ctl(["start", "web"]).ok();
+    web.wait_for_output("1\n");
+    let far = home.spawn(["logs", "-f", "--stdout", "--since", "+1h", "web"]);
+    let near = home.spawn(["logs", "-f", "--stdout", "--since", "+1s", "--until", "+1h", "web"]);
+    near.wait_for_output("\n");
+    let first: u32 = near.stdout().lines().next().unwrap().parse().unwrap();
+    let before = web.log().lines().position(|line| line == first.to_string());
+    assert!(before >= Some(5), "{before:?} lines came before");
+    assert_eq!(far.stdout(), "");
+    for follower in [near, far] {
+        follower.ctrl_c();
+        follower.wait().ok();
+    }
+    home.ctl(["stop", "web"]).ok();
+}

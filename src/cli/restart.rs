@@ -15,7 +15,8 @@ use super::start::names;
 use super::stop::would;
 use super::tally::Tally;
 use super::{Verb, text};
-use crate::config::layers;
+use crate::app::Shown;
+use crate::config::{self, Ask, Origin, Sources, layers};
 use crate::control::protocol::{self, Command};
 
 #[derive(Args, Debug)]
@@ -46,7 +47,8 @@ impl Verb for Restart {
     const NAME: &'static str = "restart";
     const ABOUT: &'static str = "Stop apps and start them again, configured as they are now";
     const MORE: &'static str = "\
-An app that does not run is started. One that runs keeps the variables of the shell that started it.
+An app that does not run is started. One that runs keeps the flags of its start, which count for more
+than files, and the variables of the shell that started it; stop and start leave both behind.
 
 Examples:
   daemonctl restart web
@@ -67,6 +69,7 @@ Examples:
         let environment = environment();
         for app in &apps {
             unheeded(session, app, &environment)?.iter().for_each(|warning| session.screen.note(warning));
+            outdone(session, app, &ask)?.iter().for_each(|warning| session.screen.note(warning));
         }
         let start = protocol::Start {
             apps: Vec::new(),
@@ -110,4 +113,37 @@ fn unheeded(
         format!("warning: {app}: {variable} of this shell is not heeded: a restart keeps the variables of the start")
     };
     Ok(unheeded.map(warning).collect())
+}
+
+/// A warning for each option that the files set and that a restart takes from a flag of the start instead.
+fn outdone(session: &mut Session, app: &AppName, ask: &Ask) -> Result<Vec<String>, CliError> {
+    if session.status(std::slice::from_ref(app))?.iter().all(|app| app.supervisor.is_none()) {
+        return Ok(Vec::new());
+    }
+    let Some(record) = session.fleet()?.record(app) else { return Ok(Vec::new()) };
+    let kept: Vec<_> =
+        record.asked.ask.settings.iter().filter(|kept| ask.settings.iter().all(|new| new.key != kept.key)).collect();
+    let root = session.root()?;
+    let Ok(found) = root.app(app.as_str()) else { return Ok(Vec::new()) };
+    let values = |ask: &Ask| {
+        let environment = &record.asked.environment;
+        let sources = Sources { root: root.path(), app, app_config: found.config(), ask, environment };
+        config::resolve(&sources).ok().map(|resolved| (resolved.options.values(), resolved.origins))
+    };
+    let Some((with, _)) = values(&record.asked.ask.followed_by(ask)).filter(|_| !kept.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let Some((without, origins)) = values(ask) else { return Ok(Vec::new()) };
+    let outdone = kept.into_iter().filter_map(|setting| {
+        let key = setting.key.as_str();
+        let (Origin::App { file, line } | Origin::Global { file, line }) = origins.get(key)? else { return None };
+        (with.get(key) != without.get(key)).then(|| {
+            format!(
+                "warning: {app}: {key} of {}:{line} does not count: a restart keeps the {} of the start; stop and start {app}",
+                file.shown(),
+                setting.origin
+            )
+        })
+    });
+    Ok(outdone.collect())
 }

@@ -105,23 +105,6 @@ fn list_is_a_grid_that_other_programs_can_read() {
 }
 
 #[test]
-fn a_variable_that_a_restart_does_not_heed_is_named() {
-    let home = Home::new();
-    home.app("web").behaves("sleep");
-    let with = |verb: &str, time: &str| {
-        let mut command = home.command([verb, "web"]);
-        command.env("DAEMONCTL_WEB_TIMEOUT", time);
-        home.finish(command).ok()
-    };
-    with("start", "5m").never_says("warning");
-    with("restart", "5m").never_says("warning");
-    with("restart", "7m").explains("web: DAEMONCTL_WEB_TIMEOUT of this shell is not heeded");
-    home.ctl(["stop", "web"]).ok();
-    home.wait_until_unsupervised();
-    with("restart", "7m").never_says("warning");
-}
-
-#[test]
 fn reload_is_a_signal_that_the_app_gets() {
     let home = Home::new();
     let web = home.app("web").behaves("record signals");

@@ -40,6 +40,7 @@ mod manual;
 mod messages;
 mod progress;
 mod races;
+mod restart_command;
 mod restarts;
 mod rotation;
 mod screens;

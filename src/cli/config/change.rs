@@ -85,7 +85,7 @@ pub(super) fn carry_out(session: &mut Session, app: Option<&str>, changes: &[Cha
         session.screen.note(&format!("warning: {mistakes} left in it: daemonctl config check{check} tells"));
     }
     warn_of_what_was_set(session, &target, changes)?;
-    note_those_that_run(session, &target);
+    note_those_that_run(session, &target, changes);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -251,14 +251,27 @@ fn warn_of_what_was_set(session: &mut Session, target: &Target, changes: &[Chang
 }
 
 /// A file is read when an app is launched. That nobody can say what runs is no reason to fail after the work is done.
-fn note_those_that_run(session: &mut Session, target: &Target) {
+fn note_those_that_run(session: &mut Session, target: &Target, changes: &[Change]) {
     let asked: Vec<AppName> = target.app.iter().cloned().collect();
     let Ok(known) = session.status(&asked) else { return };
     let running: Vec<&str> = known.iter().filter(|app| app.is_active()).map(|app| app.name.as_str()).collect();
-    if !running.is_empty() {
+    if let Some(flag) = target.app.as_ref().and_then(|app| flag_of_the_start(session, app, changes)) {
+        let name = running.join(" ");
+        session.screen.note(&format!(
+            "this takes effect after daemonctl stop {name}: until then {flag} counts, which its start was given"
+        ));
+    } else if !running.is_empty() {
         let names = running.join(" ");
         session.screen.note(&format!("this takes effect at the next launch: daemonctl restart {names}"));
     }
+}
+
+/// The flag of an app's start that sets one of the options that were changed, if it runs: its restarts keep that.
+fn flag_of_the_start(session: &mut Session, app: &AppName, changes: &[Change]) -> Option<String> {
+    let status = session.status(std::slice::from_ref(app)).ok()?.pop()?;
+    let record = session.fleet().ok()?.record(app).filter(|_| status.is_active())?;
+    let changed: Vec<String> = changes.iter().map(Change::subject).collect();
+    record.asked.ask.settings.into_iter().find(|kept| changed.contains(&kept.key)).map(|kept| kept.origin)
 }
 
 #[cfg(test)]

@@ -70,13 +70,18 @@ pub(super) fn show(command: &[&str], length: Length, color: bool) -> Result<(), 
 }
 
 /// The command whose help is asked for in a way that clap takes for the name of a command: `config help set` is about
-/// `config set`, `help -h` about `daemonctl`.
+/// `config set`, `help start -h` about `start`, `help -h` about `daemonctl`.
 pub(super) fn asked_otherwise<'a>(args: &'a [OsString], top: &Command) -> Option<Vec<&'a str>> {
     let words: Vec<&str> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
     let at = words.iter().position(|word| *word == "help")?;
     let next = words.get(at + 1);
     if next.is_some_and(|word| ["-h", "--help"].contains(word)) {
         return Some(Vec::new());
+    }
+    if let [named @ .., "-h" | "--help"] = &words[at + 1..] {
+        // `help start -h` is the help of start.
+        let is_known = |name: &&&str| top.find_subcommand(**name).is_some();
+        return named.first().filter(is_known).map(|_| named.to_vec());
     }
     let above = *words.get(at.checked_sub(1)?)?;
     let mut command = top.find_subcommand(above)?.clone();

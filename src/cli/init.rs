@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use daemonctl_actors::value::AppName;
 
 use super::Verb;
@@ -38,7 +39,7 @@ pub(super) struct Init {
     #[arg(value_name = "APP", value_parser = |name: &str| text::without_slash(name).parse::<AppName>())]
     app: AppName,
     /// Command that exits 0 when the app is healthy: becomes its check script, and has it checked
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", value_parser = NonEmptyStringValueParser::new())]
     check: Option<String>,
     /// The program and its arguments, in the foreground; without one, the script is a placeholder that runs
     #[arg(value_name = "COMMAND", last = true)]
@@ -147,7 +148,7 @@ fn run_script(app: &AppName, command: &[String]) -> String {
 fn conf(app: &AppName, checked: bool) -> String {
     let mut text = format!(
         "# Configuration of {app}. What is commented out is an example and not set: daemonctl config show --resolved {app}\n\
-         # tells what holds, docs/configuration.md has every key.\n"
+         # tells what holds, daemonctl man daemonctl-conf has every key.\n"
     );
     let mut section = "";
     for (name, value) in KEYS {

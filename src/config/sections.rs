@@ -154,7 +154,7 @@ pub struct Logging {
     /// How rotated logs of output are stored: none (as they were written) or gzip.
     #[arg(value_name = "HOW", default_value = "none")]
     pub compress: Compress,
-    /// Who writes and rotates the logs: auto (teelog when it is found, else built in), builtin or teelog.
+    /// Who writes and rotates the logs: auto (a teelog in PATH that is not daemonctl's own, else built in), builtin or teelog.
     #[arg(value_name = "WHO", default_value = "auto")]
     pub collector: Collector,
 }

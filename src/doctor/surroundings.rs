@@ -9,6 +9,7 @@ use nix::unistd::{Uid, User, geteuid};
 use super::{Finding, Verdict};
 use crate::app::Shown;
 use crate::launch::sys::walls::landlock_version;
+use crate::supervise::external::is_own;
 
 /// The first Linux that tells how a process ended that was taken over (pidfd ioctl PIDFD_GET_INFO, PIDFD_INFO_EXIT).
 const EXIT_BY_PIDFD: (u32, u32) = (6, 15);
@@ -57,7 +58,11 @@ fn landlock() -> Finding {
 
 /// The external collector of logs.
 pub(super) fn teelog() -> Finding {
+    let own = env::current_exe().unwrap_or_default();
     let (verdict, detail) = match find("teelog") {
+        Some(path) if is_own(&path, &own) => {
+            (Verdict::Yes, format!("{}, daemonctl's own: for logging.collector = \"teelog\"", path.shown()))
+        }
         Some(path) => (Verdict::Yes, path.shown().to_string()),
         None => (Verdict::No, "it is not in PATH; the built-in collector writes the logs".to_owned()),
     };

@@ -54,6 +54,7 @@ fn help_is_short_or_whole_as_it_is_asked_for() {
     let below = home.ctl(["help", "config", "set"]).ok().stdout;
     assert!(below.contains("Usage: daemonctl config set [OPTIONS] [APP] [KEY=VALUE]..."), "{below}");
     assert_eq!(home.ctl(["config", "help", "set"]).ok().stdout, below);
+    assert_eq!(home.ctl(["help", "start", "-h"]).ok().stdout, long);
     assert_eq!(home.ctl(["help", "-h"]).ok().stdout, home.ctl(["--help"]).ok().stdout);
     for asked in [["help", "upgrade"], ["upgrade", "--help"]] {
         assert_eq!(home.ctl(asked).exits(1).stderr, "daemonctl: upgrade is not supported yet\n");

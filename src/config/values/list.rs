@@ -249,7 +249,11 @@ impl EnvMap {
         let odd =
             |c: char| c.is_whitespace() || c.is_control() || matches!(c, '=' | ',' | '\'' | '"' | '\\' | '{' | '}');
         if name.is_empty() || name.contains(odd) {
-            return Err(ValueError::not(name, "the name of a variable", "use letters, digits and '_'"));
+            return Err(ValueError::not(
+                name,
+                "the name of a variable",
+                "it may have no blanks, quotes, commas, braces, '=' and '\\'",
+            ));
         }
         if value.contains('\0') {
             return Err(ValueError::new(format!("the value of {name} contains a NUL character")));

@@ -70,7 +70,7 @@ fn find(place: Place<'_>, but_own: bool) -> Option<PathBuf> {
 }
 
 /// Whether a program is the teelog that comes with this one: it would do what is done here anyway, at more expense.
-fn is_own(program: &Path, own: &Path) -> bool {
+pub fn is_own(program: &Path, own: &Path) -> bool {
     let (Ok(program), Ok(own)) = (program.canonicalize(), own.canonicalize()) else { return false };
     program == own || program.parent() == own.parent()
 }

@@ -28,7 +28,7 @@ use crate::config::values::Level;
 use crate::launch::{Gate, LaunchSpec, NotSpawned, Through, spawn_through};
 use crate::logs::tap::relay::Ear;
 
-pub use choice::{Place, Teelog, choose};
+pub use choice::{Place, Teelog, choose, is_own};
 
 /// How long it is given when nothing comes from it any more, once its app is gone.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -65,6 +65,29 @@ pub(super) fn doubtful(options: &Options) -> Vec<Problem> {
             found.push(Problem::new(message).about(key));
         }
     }
+    let idle = [
+        (logging.max_age.is_some(), "logging.max_age"),
+        (logging.max_count.is_some(), "logging.max_count"),
+        (logging.compress != Compress::None, "logging.compress"),
+    ];
+    for (_, key) in idle.into_iter().filter(|(is_set, _)| *is_set && logging.max_size.is_none()) {
+        let message = "it is about archives, and without logging.max_size there are none: no log is ever rotated";
+        found.push(Problem::new(message).about(key));
+    }
+    let paths = [
+        (&logging.stdout_file, "logging.stdout_file"),
+        (&logging.stderr_file, "logging.stderr_file"),
+        (&logging.file, "logging.file"),
+        (&options.pidfile.path, "pidfile.path"),
+        (&options.process.environment_file, "process.environment_file"),
+        (&options.daemon.working_directory, "daemon.working_directory"),
+    ];
+    for (path, key) in paths.into_iter().filter_map(|(path, key)| Some((path.as_ref()?, key))) {
+        if path.to_string_lossy().starts_with(['~', '$']) {
+            let message = format!("{} is a path as it stands: no shell puts something else for ~ and $", path.shown());
+            found.push(Problem::new(message).about(key));
+        }
+    }
     let sandbox = &options.sandbox;
     let has_walls = sandbox.private_tmp
         || sandbox.private_dev

@@ -501,3 +501,15 @@ fn a_value_that_no_start_gets_along_with_is_set_with_a_warning() {
     home.ctl(["config", "set", "--dry-run", "web", "user=nosuchother"]).ok().never_says("warning");
     set(&["web", "daemon.foreground=true"]).explains("not supported yet, and a start").never_says("foreground: ");
 }
+
+#[test]
+fn a_log_of_two_apps_is_a_warning() {
+    let home = Home::new();
+    for name in ["a", "b"] {
+        home.app(name).behaves("sleep").conf("[logging]\nstdout_file = '../all.log'\nstderr_file = '/dev/null'\n");
+    }
+    let found = home.ctl(["config", "check"]).ok();
+    found
+        .says("b/conf.toml:2:1: warning: logging.stdout_file: it is a log of a as well")
+        .says("checked 2 apps: 0 errors, 1 warning");
+}

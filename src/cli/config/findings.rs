@@ -127,10 +127,35 @@ impl Inspection<'_> {
                 Ok(_) => {}
             }
         }
+        self.shared_logs(apps);
         let names: Vec<AppName> = apps.iter().map(|app| app.name().clone()).collect();
         for problem in layers::doubtful_variables(&names, self.environment) {
             let root = self.root.path().to_owned();
             self.problem(Severity::Warning, None, &root, problem);
+        }
+    }
+
+    /// Logs that several apps write to: none of them can be shown alone.
+    fn shared_logs(&mut self, apps: &[App]) {
+        let mut owners: BTreeMap<PathBuf, &AppName> = BTreeMap::new();
+        for app in apps {
+            let (root, environment) = (self.root.path(), self.environment);
+            let sources = Sources { root, app: app.name(), app_config: app.config(), ask: self.ask, environment };
+            let Ok(Resolved { options, origins, .. }) = resolve(&sources) else { continue };
+            let subject = Subject { app, options: &options, origins: &origins };
+            let logging = &options.logging;
+            let files = [(&logging.stdout_file, "logging.stdout_file"), (&logging.stderr_file, "logging.stderr_file")];
+            for (file, key) in files.into_iter().filter_map(|(file, key)| Some((file.as_ref()?, key))) {
+                let path = crate::logs::real(&app.run_dir().join(file));
+                if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+                    continue; // What goes to a device is not read back.
+                }
+                let owner = *owners.entry(path).or_insert(app.name());
+                if owner != app.name() {
+                    let message = format!("it is a log of {owner} as well: daemonctl logs cannot tell whose a line is");
+                    self.option(Severity::Warning, &subject, key, message, None);
+                }
+            }
         }
     }
 

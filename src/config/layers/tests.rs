@@ -455,6 +455,16 @@ fn a_backoff_that_cannot_grow_is_a_warning() {
 }
 
 #[test]
+fn what_seems_to_do_something_and_does_not_is_a_warning() {
+    let home = Home::new().config(
+        "[logging]\nmax_age = \"1d\"\nmax_count = 3\nstdout_file = \"~/web.log\"\n\n[pidfile]\npath = \"$HOME/web.pid\"\n",
+    );
+    insta::assert_snapshot!(Problems(home.resolve().unwrap().warnings));
+    let home = Home::new().config("[logging]\nmax_size = \"1M\"\nmax_count = 3\nstdout_file = \"a~\"\n");
+    assert!(home.resolve().unwrap().warnings.is_empty());
+}
+
+#[test]
 fn walls_without_a_wall_are_a_warning() {
     let home = Home::new().config("[sandbox]\ntype = \"unshare\"\n");
     insta::assert_snapshot!(Problems(home.resolve().unwrap().warnings), @"sandbox.type: unshare by itself separates nothing: add private_tmp, private_dev, no_network, readonly_paths or seccomp");

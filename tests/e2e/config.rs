@@ -73,6 +73,9 @@ fn every_value_has_an_origin() {
     assert_eq!(again["daemon"]["umask"], serde_json::json!({ "value": "022", "origin": "default" }));
     home.ctl(["config", "show", "--path", "daemon.umask", "copy"]).ok().says("077");
     home.ctl(["config", "show", "--path", "process.priority", "copy"]).ok().says("6");
+    let all = home.ctl(["config", "show", "--all", "--path", "process.priority", "--format", "json"]).ok();
+    let all: Value = serde_json::from_str(&all.stdout).unwrap();
+    assert_eq!(all, serde_json::json!({ "copy": 6 }), "of each app that sets it");
     home.ctl(["config", "show", "--path", "logging.max_count", "copy"]).ok().says("3");
 
     let json = home.ctl(["config", "show", "--resolved", "--format", "json", "web"]).ok();

@@ -132,17 +132,24 @@ fn print_value(
     key: &Key,
     (format, broken): (Format, bool),
 ) -> Result<ExitCode, CliError> {
-    let mut found = false;
-    for (app, rows) in parts {
-        let row = rows.iter().find(|row| row.opt.name == key.opt.name);
-        let Some(value) = row.and_then(|row| part(row.value.as_ref()?, key)) else { continue };
-        let text = match (format, value) {
-            (Format::Toml, Value::String(text)) if key.variable.is_some() => text.clone(),
-            (Format::Toml, value) => key.opt.text(value).unwrap_or_default(),
-            (format, value) => render::text_of(value, format),
-        };
-        found = true;
-        session.screen.stored(&app.as_ref().map_or(text.clone(), |app| format!("{app}: {text}")))?;
+    let value =
+        |rows: &[Row]| part(rows.iter().find(|row| row.opt.name == key.opt.name)?.value.as_ref()?, key).cloned();
+    let values: Vec<(&Option<String>, Value)> =
+        parts.iter().filter_map(|(app, rows)| Some((app, value(rows)?))).collect();
+    let found = !values.is_empty();
+    if format == Format::Toml {
+        for (app, value) in &values {
+            let text = match value {
+                Value::String(text) if key.variable.is_some() => text.clone(),
+                value => key.opt.text(value).unwrap_or_default(),
+            };
+            session.screen.stored(&app.as_ref().map_or(text.clone(), |app| format!("{app}: {text}")))?;
+        }
+    } else if let [(None, _)] = parts {
+        values.iter().try_for_each(|(_, value)| session.screen.stored(&render::text_of(value, format)))?;
+    } else {
+        let named = values.into_iter().map(|(app, value)| (app.clone().unwrap_or_default(), value)).collect();
+        session.screen.stored(&render::text_of(&Value::Object(named), format))?;
     }
     Ok(ExitCode::from(match (broken, found) {
         (true, _) => error::USAGE,

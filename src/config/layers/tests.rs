@@ -321,6 +321,7 @@ fn a_variable_that_names_no_option_is_a_warning() {
     let home = Home::new()
         .variable("DAEMONCTL_WEB_USR", "www-data")
         .variable("DAEMONCTL_WEB_COLOUR", "red")
+        .variable("DAEMONCTL_WEB_ENABLED", "false")
         .variable("DAEMONCTL_WEB_API_USER", "api")
         .variable("DAEMONCTL_WEBSITE_USER", "site")
         .variable("DAEMONCTL_DB_NONSENSE", "1");

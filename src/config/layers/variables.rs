@@ -71,6 +71,12 @@ pub(super) fn find<'a>(app: &AppName, environment: &'a BTreeMap<String, String>,
                 }
             }
         } else if meant.next().is_none() {
+            let several = several(key, &prefix);
+            if !several.is_empty() {
+                let message = format!("is in several sections: write {}", several.join(" or "));
+                found.unknown.push(Problem::new(message).about(variable));
+                continue;
+            }
             let near = nearest(key, names().keys().map(String::as_str));
             let hint = near.map(|near| format!("; did you mean {prefix}{near}?")).unwrap_or_default();
             found.unknown.push(Problem::new(format!("names no option of {app}{hint}")).about(variable));
@@ -78,6 +84,12 @@ pub(super) fn find<'a>(app: &AppName, environment: &'a BTreeMap<String, String>,
     }
     found.known.sort_by_key(|(variable, ..)| variable.len());
     found
+}
+
+/// The variables of the options that are called so in one section or another, if there are several.
+fn several(key: &str, prefix: &str) -> Vec<String> {
+    let called = table().iter().filter(|opt| opt.key.eq_ignore_ascii_case(key));
+    called.map(|opt| format!("{prefix}{}_{}", opt.section, opt.key).to_ascii_uppercase()).collect()
 }
 
 /// How the variables of an app begin.

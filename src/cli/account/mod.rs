@@ -269,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_check_says_at_length_is_cut() {
+        let lines: String = (1..=12).map(|at| format!("\n2026-11-23T12:00:02.000Z error   line {at}")).collect();
+        let unhealthy = format!(
+            "2026-11-23T12:00:00.000Z info  started, pid 8
+2026-11-23T12:00:02.000Z error unhealthy: exited 1: no{lines}
+2026-11-23T12:00:03.000Z warn  killed by SIGTERM after 3s, stopped because it was unhealthy"
+        );
+        let page = told(State::Failed, Some("it was unhealthy"), &unhealthy, &[], None);
+        assert!(page.contains("line 9\n    … 3 more lines: daemonctl why --json web\n"), "{page}");
+    }
+
+    #[test]
     fn what_would_be_refused_is_not_promised() {
         let broken = || Changes {
             since: "last",

@@ -4,9 +4,13 @@ use jiff::tz::TimeZone;
 
 use super::super::report::moment;
 use super::super::runs::Run;
+use super::super::text::count;
 use super::{Account, Changes, RUNS};
 use crate::logs::read::escape;
 use crate::supervise::snapshot::Change;
+
+/// How many lines are told of what one thing said.
+const LONGEST: usize = 10;
 
 /// A moment for people.
 pub(super) fn seconds(at: u64) -> String {
@@ -16,7 +20,7 @@ pub(super) fn seconds(at: u64) -> String {
 impl Account {
     /// The account in words; `runs` are those it was made of.
     pub(in crate::cli) fn words(&self, runs: &[Run]) -> String {
-        let mut page = format!("{}\n", escape(self.summary.replace('\n', "\n  ").as_bytes()));
+        let mut page = format!("{}\n", escape(self.capped(&self.summary, "\n  ").as_bytes()));
         self.add_runs(runs, &mut page);
         if !self.lines.is_empty() {
             page.push_str("\nThe last lines of its last run\n");
@@ -38,6 +42,17 @@ impl Account {
         page
     }
 
+    /// The first lines of a text, with this between them: a check may say a lot.
+    fn capped(&self, text: &str, between: &str) -> String {
+        let lines: Vec<&str> = text.lines().collect();
+        let (shown, rest) = lines.split_at(lines.len().min(LONGEST));
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!("{between}… {}: daemonctl why --json {}", count(more, "more line"), self.app),
+        };
+        shown.join(between) + &more
+    }
+
     /// The last runs; those that ended alike, one after the other, are told once.
     fn add_runs(&self, runs: &[Run], page: &mut String) {
         let alike: Vec<&[Run]> = runs.chunk_by(|a, b| a.kind() == b.kind()).collect();
@@ -49,15 +64,15 @@ impl Account {
             let Some(last) = group.last() else { continue };
             let times = match group.len() {
                 1 => String::new(),
-                many => format!(" ({many} times in a row, first at {})", seconds(group[0].to)),
+                many => format!(" (the last of {many} times in a row, the first at {})", seconds(group[0].to)),
             };
             page.push_str(&format!(
                 "  {}  {}{times}\n",
                 seconds(last.to),
-                escape(last.how().replace('\n', "\n    ").as_bytes())
+                escape(self.capped(&last.how(), "\n    ").as_bytes())
             ));
             for more in last.check.iter().chain(&last.asked).filter(|_| last.failed()) {
-                page.push_str(&format!("    {}\n", escape(more.replace('\n', "\n    ").as_bytes())));
+                page.push_str(&format!("    {}\n", escape(self.capped(more, "\n    ").as_bytes())));
             }
         }
     }

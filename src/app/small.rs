@@ -1,8 +1,8 @@
 //! Files that an app is described by: small, regular, and read without waiting for anybody.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Reads a regular file of at most so many bytes, a power of two from a MiB up. A named pipe, a device or a directory in its
@@ -17,13 +17,24 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 
 /// Reads the first so many bytes of a regular file.
 pub fn head(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
     let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
+    open(path, 0)?.0.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Opens a plain file for reading, with these flags beside.
+pub fn open(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let meta = file.metadata()?;
+    match is_plain(&meta) {
+        true => Ok((file, meta)),
+        false => Err(io::Error::other("it is not a regular file")),
+    }
+}
+
+/// Whether this is a regular file, or /dev/null by its number (null(4)): that is an empty one.
+pub fn is_plain(meta: &Metadata) -> bool {
+    meta.is_file() || meta.file_type().is_char_device() && meta.rdev() == rustix::fs::makedev(1, 3)
 }
 
 #[cfg(test)]
@@ -39,6 +50,7 @@ mod tests {
         assert_eq!(head(&file, 3).unwrap(), b"xxx");
         assert_eq!(read(&file, 1 << 20).unwrap_err().to_string(), "it is larger than 1 MiB");
         assert_eq!(read(&file, 2 << 20).unwrap().len(), (1 << 20) + 1);
+        assert_eq!(read(Path::new("/dev/null"), 1 << 20).unwrap(), b"");
         for path in [&fifo, home.path(), Path::new("/dev/zero")] {
             assert_eq!(read(path, 1 << 20).unwrap_err().to_string(), "it is not a regular file", "{}", path.display());
         }

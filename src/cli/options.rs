@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::error::CliError;
 use super::globals::Globals;
-use crate::app::{App, Root, Shown};
+use crate::app::{App, Root, Shown, small};
 use crate::config::{self, Ask, Options, Problems, Setting, Sources, table};
 
 /// Every option of the table that was given.
@@ -59,7 +59,7 @@ pub(super) fn plain(globals: &Globals) -> Result<Ask, CliError> {
 
 /// Refuses a file of variables that only this process can read, and only once, such as what a shell's `<(…)` leads to.
 fn can_be_read_later(flag: &str, file: &Path) -> Result<(), CliError> {
-    if file.metadata().is_ok_and(|meta| !meta.is_file()) {
+    if file.metadata().is_ok_and(|meta| !small::is_plain(&meta)) {
         let message = format!("{flag} {}: it is not a regular file", file.shown());
         let hint =
             "each start reads it anew, in another process than this one: write the variables to a file".to_owned();

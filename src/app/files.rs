@@ -1,13 +1,19 @@
 //! What one app's directory contains.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use daemonctl_actors::value::AppName;
 use serde::{Deserialize, Serialize};
 
-use super::{AppError, Root};
+use super::{AppError, Root, small};
+
+/// The most that is looked at of a `.version`.
+const LONGEST_VERSION: u64 = 4 << 10;
+
+/// The most that is looked at of a `conf.toml`: none is longer.
+const LONGEST_CONFIG: u64 = 1 << 20;
 
 /// What runs a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +80,7 @@ impl App {
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         app.config = [&app.run_dir, &app.dir].map(|dir| dir.join("conf.toml")).into_iter().find(|path| is_there(path));
         app.script = app.script(&["run", "run.sh"]);
-        app.version = app
-            .find(&[".version"])
-            .and_then(|path| std::fs::read_to_string(path).ok())
-            .map(|text| text.lines().next().unwrap_or_default().trim().to_owned());
+        app.version = app.find(&[".version"]).and_then(|path| version(&path));
         if app.script.is_none() && !app.config.as_deref().is_some_and(has_command) {
             return Err(match nested.read_link() {
                 Ok(target) if !nested.exists() => AppError::Dangling { link: nested, target },
@@ -155,14 +158,20 @@ impl App {
     }
 }
 
+/// The first line of a `.version`.
+fn version(path: &Path) -> Option<String> {
+    let text = small::head(path, LONGEST_VERSION).ok()?;
+    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Some(std::str::from_utf8(first).ok()?.trim().to_owned())
+}
+
 /// Whether a script's name or first line asks for bash.
 fn wants_bash(path: &Path) -> bool {
     if path.extension().is_some_and(|extension| extension == "bash") {
         return true;
     }
-    let mut head = [0; 128];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
-    let first = head[..read].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let head = small::head(path, 128).unwrap_or_default();
+    let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     first.starts_with(b"#!") && String::from_utf8_lossy(first).contains("bash")
 }
 
@@ -172,7 +181,8 @@ fn has_command(config: &Path) -> bool {
     if config.metadata().is_ok_and(|meta| !meta.is_file()) {
         return true; // No file that could be read, a named pipe say: the start says so.
     }
-    let Ok(text) = std::fs::read_to_string(config) else { return false };
+    let Ok(text) = small::head(config, LONGEST_CONFIG) else { return false };
+    let text = String::from_utf8_lossy(&text);
     match text.parse::<toml::Table>() {
         Ok(table) => table.get("process").and_then(|section| section.get("command")).is_some(),
         Err(_) => text.contains("command"),
@@ -189,6 +199,18 @@ mod tests {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn of_a_file_as_much_is_read_as_it_may_have() {
+        let home = tempfile::tempdir().unwrap();
+        let (version_file, config) = (home.path().join(".version"), home.path().join("conf.toml"));
+        fs::write(&version_file, [b"1.0 \r\n".as_slice(), b"\xff\n".repeat(9999).as_slice()].concat()).unwrap();
+        assert_eq!(version(&version_file).as_deref(), Some("1.0"));
+        assert_eq!(version(Path::new("/dev/zero")), None);
+        // The start says what is wrong with it.
+        fs::write(&config, b"[process]\ncommand = '\xff'\n").unwrap();
+        assert!(has_command(&config) && has_command(Path::new("/dev/zero")) && !has_command(home.path().join("no").as_ref()));
     }
 
     #[test]

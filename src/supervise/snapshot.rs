@@ -17,7 +17,7 @@ use daemonctl_actors::lifecycle::{Cause, Ending};
 use daemonctl_actors::value::AppName;
 use serde::{Deserialize, Serialize};
 
-use crate::app::App;
+use crate::app::{App, small};
 use crate::config::{Options, table};
 
 /// The longest script whose content is read; of a longer one, length and time of its last change count.
@@ -194,9 +194,7 @@ fn mark_of_file(salt: &str, path: &Path) -> Option<String> {
 
 /// What is in a file, unless that is too much. Whatever is put in its place meanwhile, this neither waits nor reads more.
 fn contents(path: &Path, flags: i32, longest: u64) -> Option<(Option<Vec<u8>>, fs::Metadata)> {
-    let mut options = fs::OpenOptions::new();
-    let file = options.read(true).custom_flags(flags | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).ok()?;
-    let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let (file, meta) = small::open(path, flags).ok()?;
     let mut bytes = Vec::new();
     file.take(longest + 1).read_to_end(&mut bytes).ok()?;
     Some(((bytes.len() as u64 <= longest).then_some(bytes), meta))

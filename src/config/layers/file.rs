@@ -3,8 +3,6 @@
 //! The parser recovers from syntax errors; what stands on the same line as one is not looked at any further.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -12,7 +10,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::app::reason;
+use crate::app::{reason, small};
 use crate::config::problem::{Position, Problem, nearest};
 use crate::config::table::{Opt, SECTIONS, Shape, program_table, suggest, table};
 use crate::config::values::{EnvMap, in_quotes, shown};
@@ -53,15 +51,10 @@ pub(super) struct Entry {
 pub(super) fn read(path: &Path, required: bool) -> Result<Option<String>, Problem> {
     let problem = |message: String| Problem::new(message).in_file(path, None);
     let cannot = |error: std::io::Error| problem(format!("cannot read it: {}", reason(&error)));
-    // Asked before it is opened: opening a named pipe would wait for a writer.
-    match path.metadata() {
+    let bytes = match small::head(path, MAX + 1) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(None),
-        Err(error) => return Err(cannot(error)),
-        Ok(meta) if !meta.is_file() => return Err(problem("cannot read it: it is not a regular file".into())),
-        Ok(_) => {}
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes)).map_err(cannot)?;
+        read => read.map_err(cannot)?,
+    };
     if bytes.len() as u64 > MAX {
         return Err(problem("it is larger than 1 MiB, which no configuration is".into()));
     }

@@ -41,18 +41,27 @@ use std::path::{Path, PathBuf};
 
 use daemonctl_actors::value::AppName;
 
-/// Opens a log file with these options and flags. A symlink in its place is followed only if it is this user's own: an
-/// app that may write to its log directory must not lead a supervisor with more rights to other files.
+/// Opens a log file with these options and flags, at its [`place`] and through no further link: an app that may write to
+/// its log directory, or to one that a link leads to, must not lead a supervisor with more rights to other files.
 fn open_through_own_links(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
-    match options.custom_flags(flags | libc::O_NOFOLLOW).open(path) {
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {}
-        opened => return opened,
+    let place = follow(path, is_descriptor);
+    if is_descriptor(&place) {
+        return options.custom_flags(flags).open(place);
     }
-    let owner = path.symlink_metadata()?.uid();
-    if owner != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::other(format!("it is a symlink that belongs to uid {owner}")));
+    match options.custom_flags(flags | libc::O_NOFOLLOW).open(&place) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => match place.symlink_metadata()?.uid() {
+            owner if owner == nix::unistd::geteuid().as_raw() => Err(error),
+            owner => Err(io::Error::other(format!("it is a symlink that belongs to uid {owner}"))),
+        },
+        opened => opened,
     }
-    options.custom_flags(flags).open(path)
+}
+
+/// Whether a path without links in its directory is a descriptor of this process, as /dev/stdout is. What can be read of
+/// such a link is no name of a file: the kernel alone knows where it leads, and nobody else can change that.
+fn is_descriptor(path: &Path) -> bool {
+    let is_in = |own: PathBuf| path.starts_with(own) && path.parent().is_some_and(|dir| dir.ends_with("fd"));
+    path.starts_with("/proc") && Path::new("/proc/self").canonicalize().is_ok_and(is_in)
 }
 
 /// The name of a log without its links: its archives and its index lie where the file is. In the middle of a rotation
@@ -75,9 +84,14 @@ pub fn real(path: &Path) -> PathBuf {
     }
 }
 
-/// The name of a log as it is to be written: links in its place count only if they are this user's own, as for
-/// `open_through_own_links`. What is done beside a log, or to its name, is done here.
+/// The name of a log as it is to be written: of the links in its place each counts only if it is this user's own. What is
+/// done beside a log, or to its name, is done here.
 pub fn place(path: &Path) -> PathBuf {
+    follow(path, |_| false)
+}
+
+/// Follows the links of a log as far as they are this user's own, and to the first place that is an end.
+fn follow(path: &Path, is_end: fn(&Path) -> bool) -> PathBuf {
     let own = nix::unistd::geteuid().as_raw();
     let mut path = path.to_owned();
     // So many links are more than the system itself would follow.
@@ -86,7 +100,7 @@ pub fn place(path: &Path) -> PathBuf {
             path = dir.join(name);
         }
         let is_own = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink() && meta.uid() == own);
-        match (path.read_link().ok().filter(|_| is_own), path.parent()) {
+        match (path.read_link().ok().filter(|_| is_own && !is_end(&path)), path.parent()) {
             (Some(target), Some(dir)) => path = dir.join(target),
             _ => break,
         }
@@ -126,6 +140,9 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -142,6 +159,44 @@ mod tests {
             std::os::unix::fs::lchown(dir.join("own"), Some(65534), None).unwrap();
             assert_eq!(place(&dir.join("own")), dir.join("own"));
         }
+    }
+
+    #[test]
+    fn a_log_is_opened_through_no_link_of_others() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().canonicalize().unwrap();
+        let link = |name: &str, to: &str| std::os::unix::fs::symlink(to, dir.join(name)).unwrap();
+        for (name, to) in [("own", "more"), ("more", "made"), ("log", "planted"), ("planted", "treasure"), ("loop", "loop")] {
+            link(name, to);
+        }
+        open_to_append(&dir.join("own")).unwrap();
+        assert!(dir.join("made").is_file(), "where the last of them leads, the file is made");
+        let error = open_to_append(&dir.join("loop")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::lchown(dir.join("planted"), Some(65534), None).unwrap();
+            for name in ["log", "planted"] {
+                let error = open_to_append(&dir.join(name)).unwrap_err();
+                assert_eq!(error.to_string(), "it is a symlink that belongs to uid 65534");
+            }
+            assert!(!dir.join("treasure").exists());
+        }
+    }
+
+    #[test]
+    fn a_descriptor_of_this_process_is_a_place_for_a_log() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let gone = File::create(home.path().join("gone")).unwrap();
+        std::fs::remove_file(home.path().join("gone")).unwrap();
+        for fd in [writer.as_raw_fd(), gone.as_raw_fd()] {
+            let link = home.path().join(fd.to_string());
+            std::os::unix::fs::symlink(format!("/dev/fd/{fd}"), &link).unwrap();
+            open_to_append(&link).unwrap().write_all(b"line\n").unwrap();
+        }
+        drop(writer);
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "line\n");
+        assert_eq!(gone.metadata().unwrap().len(), 5);
     }
 
     #[test]

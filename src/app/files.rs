@@ -210,7 +210,11 @@ mod tests {
         assert_eq!(version(Path::new("/dev/zero")), None);
         // The start says what is wrong with it.
         fs::write(&config, b"[process]\ncommand = '\xff'\n").unwrap();
-        assert!(has_command(&config) && has_command(Path::new("/dev/zero")) && !has_command(home.path().join("no").as_ref()));
+        assert!(
+            has_command(&config)
+                && has_command(Path::new("/dev/zero"))
+                && !has_command(home.path().join("no").as_ref())
+        );
     }
 
     #[test]

@@ -166,7 +166,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().canonicalize().unwrap();
         let link = |name: &str, to: &str| std::os::unix::fs::symlink(to, dir.join(name)).unwrap();
-        for (name, to) in [("own", "more"), ("more", "made"), ("log", "planted"), ("planted", "treasure"), ("loop", "loop")] {
+        for (name, to) in
+            [("own", "more"), ("more", "made"), ("log", "planted"), ("planted", "treasure"), ("loop", "loop")]
+        {
             link(name, to);
         }
         open_to_append(&dir.join("own")).unwrap();

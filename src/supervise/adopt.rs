@@ -5,9 +5,7 @@
 //! recorded, and opens its output again through /proc.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::rc::Rc;
 
 use daemonctl_actors::cell::{Cell, Child};
@@ -16,8 +14,8 @@ use daemonctl_actors::value::{AppName, ExitStatus};
 
 use super::external::{self, Writer};
 use super::host::{Hands, Host, Process};
-use super::instance::inode;
 use super::lock;
+use super::pipes::{inode, nameless, reader};
 use super::record::{Record, Standing};
 use crate::config::values::Level;
 
@@ -141,7 +139,10 @@ fn reopen(host: &Rc<Host>, name: &AppName, cell: &Cell) {
     let mut writers: Vec<i32> = verified.iter().map(|child| child.pid).collect();
     writers.extend(host.with(name, |held| held.writer.as_ref().map(|writer| writer.child.pid)));
     writers.extend(host.members(name, cell.child).iter().map(|member| member.pid));
-    let find = |inode| writers.iter().find_map(|pid| reader(*pid, inode));
+    let find = |inode| {
+        let pipe = nameless(inode).ok()?;
+        writers.iter().find_map(|pid| reader(*pid, pipe))
+    };
     if let (Some(out), Some(err)) = (find(out), find(err)) {
         host.keep(&format!("out:{name}"), &out);
         host.keep(&format!("err:{name}"), &err);
@@ -149,15 +150,4 @@ fn reopen(host: &Rc<Host>, name: &AppName, cell: &Cell) {
     } else if verified.is_some() {
         tracing::warn!(app = %name, "cannot find its output pipes again: output is not collected until it restarts");
     }
-}
-
-/// A read end of the pipe with this inode, if the process has the pipe open.
-fn reader(pid: i32, inode: u64) -> Option<OwnedFd> {
-    let target = format!("pipe:[{inode}]");
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.filter_map(Result::ok);
-    let path = entries
-        .map(|entry| entry.path())
-        .find(|path| fs::read_link(path).is_ok_and(|link| link.as_os_str() == target.as_str()))?;
-    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
-    Some(file.into())
 }

@@ -12,7 +12,8 @@ use daemonctl_actors::value::AppName;
 use serde::{Deserialize, Serialize};
 
 use super::confinement;
-use super::external::{self, PipeId, Place, Teelog};
+use super::external::{self, Place, Teelog};
+use super::pipes::{PipeId, inode};
 use super::policy::{has_check, health_policy, policy};
 use super::runtime::RootDir;
 use super::snapshot::Snapshot;
@@ -336,11 +337,6 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
     let mut inherited = environment::inherit(&at.asked.environment);
     inherited.extend(set);
     Ok(LaunchSpec { flags, command, environment: inherited, join: None })
-}
-
-/// The inode of a pipe, by which its other ends are recognised.
-pub(super) fn inode(fd: &OwnedFd) -> u64 {
-    rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino)
 }
 
 /// Whether an app is confined, by walls or by what it may ask of the kernel.

@@ -12,6 +12,7 @@
 //!   the last good run of an app was configured.
 //! - [`pidfd`] and [`family`]: processes without the danger of mistaking one for another.
 //! - `endings`: how a process ended, and waiting for that. `pidfile`: the file with the pid of an app.
+//! - [`pipes`]: pipes that are opened again through the processes that have them.
 //! - [`groups`]: the control groups of a run: who is in them, what they counted, their beginning and end.
 //! - [`nofile`]: the limit of open files, which is raised for ourselves and not for apps.
 //! - [`host`]: what a supervisor holds; [`spawner`], [`checker`] and [`sink`] are the tree's ports into it.
@@ -43,6 +44,7 @@ mod peers;
 #[allow(unsafe_code)]
 pub mod pidfd;
 mod pidfile;
+pub mod pipes;
 mod policy;
 mod prepare;
 pub mod record;

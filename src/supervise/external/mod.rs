@@ -10,7 +10,6 @@ mod choice;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::PoisonError;
@@ -22,6 +21,7 @@ use daemonctl_actors::value::{AppName, ExitStatus};
 
 use super::host::{Host, monotonic};
 use super::pidfd::{PidFd, register, start_time};
+use super::pipes::{PipeId, pipe_of, reader};
 use super::record::Record;
 use crate::app::Shown;
 use crate::config::values::Level;
@@ -308,22 +308,4 @@ pub async fn go_on(host: &Rc<Host>, app: &AppName, main: Child, how: &str) {
     let warnings = host.attach(app);
     host.note_event(app, Level::Error, &format!("teelog has ended{how}: the built-in collector goes on with the logs"));
     warnings.iter().for_each(|warning| host.note_event(app, Level::Warn, warning));
-}
-
-/// A pipe, by device and inode.
-pub type PipeId = (u64, u64);
-
-/// The pipe that is open as this descriptor of a process.
-fn pipe_of(pid: i32, fd: i32) -> PipeId {
-    std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).map_or((0, 0), |meta| (meta.dev(), meta.ino()))
-}
-
-/// A read end of this pipe, if the process has the pipe open. What was opened is compared: by then, something else may be
-/// there.
-fn reader(pid: i32, pipe: PipeId) -> Option<OwnedFd> {
-    let is_it = |meta: &std::fs::Metadata| meta.file_type().is_fifo() && (meta.dev(), meta.ino()) == pipe;
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.filter_map(Result::ok);
-    let path = entries.map(|entry| entry.path()).find(|path| std::fs::metadata(path).is_ok_and(|meta| is_it(&meta)))?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
-    file.metadata().is_ok_and(|meta| is_it(&meta)).then(|| file.into())
 }

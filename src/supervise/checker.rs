@@ -21,7 +21,6 @@ use super::pidfd::{PidFd, start_time};
 use crate::config::values::Level;
 use crate::launch::report::Word;
 use crate::launch::{self, LaunchSpec, NotSpawned};
-use crate::logs::events;
 
 /// The longest a hook may take.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,9 +83,9 @@ impl Checker for Hands {
                 if hook == Hook::Start {
                     spec = inside(spec, held);
                 }
-                Some((spec, instance.events.clone(), instance.rotation, instance.level))
+                Some(spec)
             });
-            let Some((mut spec, events, rules, level)) = prepared else { return };
+            let Some(mut spec) = prepared else { return };
             for (key, value) in hook_variables(hook, pid, told) {
                 spec.flags.push(format!("--env={key}"));
                 spec.environment.insert(key.to_owned(), value);
@@ -96,11 +95,7 @@ impl Checker for Hands {
                 Hook::Stop => "on-stop",
             };
             let (end, output) = run(&host, spec, HOOK_TIMEOUT).await;
-            let write = |at: Level, text: String| {
-                if at >= level {
-                    events::write(&events, &rules, super::host::wall(), at, &text);
-                }
-            };
+            let write = |level: Level, text: String| host.record_event(&app, level, &text);
             for line in output.lines() {
                 write(Level::Info, format!("{name}: {line}"));
             }

@@ -177,7 +177,8 @@ impl Host {
             (pipes, held.instance.clone(), held.speaker.clone())
         });
         let (Some((out, err)), Some(instance)) = (pipes, instance) else { return warnings };
-        if let Err(error) = events::prepare(&instance.events) {
+        let home = self.root.path().join(app.as_str());
+        if let Err(error) = prepare(&home, &instance.events, events::prepare) {
             warnings.push(lost("what happens to the app", &instance.events, &error));
         }
         for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
@@ -203,13 +204,13 @@ impl Host {
                 collector.do_send(Attach { app: app.clone(), stream, make });
                 continue;
             }
-            if let Err(error) = tap::prepare(path) {
+            if let Err(error) = prepare(&home, path, tap::prepare) {
                 warnings.push(lost("output", path, &error));
             }
             let (news, name) = (self.output.news.clone(), app.clone());
             let target = Target {
                 path: path.to_owned(),
-                home: self.root.path().join(app.as_str()),
+                home: home.clone(),
                 rules: instance.rotation,
                 mirrors,
                 tell: Box::new(move |told| {
@@ -236,6 +237,34 @@ fn file(instance: &Instance, stream: Stream) -> &Path {
     }
 }
 
+/// Makes sure that a log can be written. An app that somebody has removed, or moved away, gets no directory in its place.
+fn prepare(home: &Path, path: &Path, make: fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    if path.starts_with(home) && !home.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the app's directory is gone"));
+    }
+    make(path)
+}
+
 fn lost(what: &str, path: &Path, error: &io::Error) -> String {
     format!("cannot write {}, {what} is lost until that is possible: {}", path.shown(), reason(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_made_where_an_app_was() {
+        let root = tempfile::tempdir().unwrap();
+        let [web, log, elsewhere] = ["web", "web/logs/web.log", "logs/web.log"].map(|name| root.path().join(name));
+        for make in [events::prepare, tap::prepare] {
+            let error = prepare(&web, &log, make).unwrap_err();
+            assert_eq!(error.to_string(), "the app's directory is gone");
+            assert!(!web.exists());
+            prepare(&web, &elsewhere, make).unwrap();
+        }
+        std::fs::create_dir(&web).unwrap();
+        prepare(&web, &log, tap::prepare).unwrap();
+        assert!(log.is_file() && elsewhere.is_file());
+    }
 }

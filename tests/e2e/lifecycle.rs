@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-use crate::support::{Home, SOON, is_root, process, wait_until};
+use crate::support::{Home, SOON, is_root, kill, process, wait_until};
 
 #[test]
 fn a_day_in_the_life() {
@@ -447,6 +447,7 @@ fn an_app_whose_directory_is_removed_gets_none_in_its_place() {
     let home = Home::new();
     let app =
         home.app("web").run_script("trap 'echo bye; echo bye >&2; exit 3' TERM; echo up; while :; do sleep 0.05; done");
+    app.script("on-stop", "echo stopped");
     let keeps = home
         .app("keeps")
         .run_script("echo up; exec sleep 1000")
@@ -457,6 +458,10 @@ fn an_app_whose_directory_is_removed_gets_none_in_its_place() {
     for app in [&app, &keeps] {
         std::fs::remove_dir_all(app.dir()).unwrap();
     }
+    // The next supervisor makes none either.
+    let (supervisor, _) = home.pair("web");
+    kill(supervisor.pid, Signal::SIGKILL);
+    app.wait_for("taken over", |status| status.supervisor.is_some_and(|pid| pid != supervisor.pid));
     home.ctl(["stop", "web"]).ok();
     home.ctl(["kill", "keeps", "KILL"]).ok();
     keeps.wait_for_state("failed");

@@ -135,9 +135,10 @@ fn output_and_events_bear_tag_pid_facility_and_severity() {
         "echo out; echo err >&2; echo '<4>careful'; printf 'tab\\there\\033[0m\\n\\nhalf'; sleep 0.1; echo ' a line'; \
          echo last; exit 3",
     );
+    home.app("web").script("on-stop", "echo bye");
     home.finish(within(&home, &["start", "web", "--syslog", "--group", "my web"])).ok();
     // Events take another way than output.
-    let heard = daemon.hears_all(&["exited 3", ": last", ": err"]);
+    let heard = daemon.hears_all(&["exited 3", ": last", ": err", ": on-stop: bye"]);
     let status = home.app("web").events();
     let pid = status.split("started, pid ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
     let mut told: Vec<String> = heard.iter().map(|message| plain(message)).collect();
@@ -149,6 +150,7 @@ fn output_and_events_bear_tag_pid_facility_and_severity() {
         format!("<27>my_web[{pid}]: err"),
         format!("<30>my_web[{pid}]: half a line"),
         format!("<30>my_web[{pid}]: last"),
+        format!("<30>my_web[{pid}]: on-stop: bye"),
         format!("<30>my_web[{pid}]: out"),
         format!("<30>my_web[{pid}]: started, pid {pid}"),
         format!("<30>my_web[{pid}]: tab\there#033[0m"),

@@ -14,4 +14,4 @@ pub mod small;
 pub use files::{App, Interpreter, Script};
 pub use fingerprint::Fingerprint;
 pub use root::{AppError, Root, RootError};
-pub use shown::{Shown, readable, readable_json, readable_lines, reason};
+pub use shown::{Shown, is_obeyed, readable, readable_json, readable_lines, reason};

@@ -60,7 +60,7 @@ fn escaped(text: &str, kept: &str) -> String {
 }
 
 /// Whether a terminal would obey a character: a control character, or one that turns the direction of a text.
-fn is_obeyed(character: char) -> bool {
+pub fn is_obeyed(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

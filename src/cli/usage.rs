@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 use super::error::CliError;
 use super::meant;
-use crate::launch::quoted;
+use crate::launch::typed;
 
 /// Retells what clap found wrong in a command line.
 pub(super) fn retell(error: &Error, top: &Command, args: &[OsString]) -> CliError {
@@ -115,7 +115,7 @@ fn with_dashes(command: &str, argument: &str, args: &[OsString]) -> Option<Strin
     let words: Vec<&str> = args.iter().skip(1).map(|arg| arg.to_str()).collect::<Option<_>>()?;
     let app = 1 + words.iter().position(|word| *word == command)?;
     let at = app + 1 + words.get(app + 1..)?.iter().position(|word| *word == argument)?;
-    let line = |words: &[&str]| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let line = |words: &[&str]| words.iter().map(|word| typed(word)).collect::<Vec<_>>().join(" ");
     Some(format!("put -- before the command: daemonctl {} -- {}", line(&words[..at]), line(&words[at..])))
 }
 

@@ -52,5 +52,5 @@ pub mod walls;
 pub use forward::Forward;
 pub use report::Report;
 pub use run::main;
-pub use spawn::{Gate, LaunchSpec, NotSpawned, Rehearsal, quoted, spawn};
+pub use spawn::{Gate, LaunchSpec, NotSpawned, Rehearsal, quoted, spawn, typed};
 pub use through::{Through, spawn_through};

@@ -18,6 +18,7 @@ use super::firejail;
 use super::limits::{self, Held, Join};
 use super::options::{Extras, Variable};
 use super::report::{Report, StepName};
+use super::spawn::typed;
 use super::walls::{self, Domain, Wall};
 use crate::app::Shown;
 use crate::config::Options;
@@ -359,7 +360,10 @@ impl fmt::Display for Action {
                 write!(f, "append standard {stream} to {}", path.shown())
             }
             Self::NoInput => f.write_str("read from /dev/null"),
-            Self::Wrap(words) => write!(f, "put {} before the command", words.join(" ")),
+            Self::Wrap(words) => {
+                let words: Vec<_> = words.iter().map(|word| typed(word)).collect();
+                write!(f, "put {} before the command", words.join(" "))
+            }
             Self::CloseOnExec => f.write_str("close every descriptor but 0, 1 and 2 on exec"),
             Self::DefaultSignals => f.write_str("set every signal to its default, block none"),
             Self::Exec => f.write_str("run the command"),

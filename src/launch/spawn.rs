@@ -24,6 +24,7 @@ use super::limits::{Held, Join};
 use super::options::{self, Request};
 use super::plan::{Action, Plan, plan};
 use super::report::Report;
+use crate::app::is_obeyed;
 
 /// The flag that tells a launcher that its standard input is a gate. It is always the first.
 pub(super) const GATE: &str = "--gate";
@@ -166,16 +167,16 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// A word of a command line that is shown: as a shell reads it back, and without characters that a terminal would heed.
-/// `$'…'` is read by shells for people, though not by every /bin/sh.
-fn typed(word: &str) -> String {
-    if !word.chars().any(char::is_control) {
+/// A word of a command line that is shown: as a shell reads it back, and without characters that a terminal would obey.
+/// `$'…'` is read by shells for people, though not by every /bin/sh: what is written to a script is [`quoted`].
+pub fn typed(word: &str) -> String {
+    if !word.chars().any(is_obeyed) {
         return quoted(word);
     }
     let escape = |c: char| match c {
         '\'' | '\\' => format!("\\{c}"),
         '\n' => r"\n".to_owned(),
-        _ if c.is_control() => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+        _ if is_obeyed(c) => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
         _ => c.to_string(),
     };
     format!("$'{}'", word.chars().map(escape).collect::<String>())
@@ -274,6 +275,7 @@ mod tests {
     fn a_command_line_that_is_shown_is_one_line_for_any_terminal() {
         assert_eq!(typed("it's"), r"'it'\''s'");
         assert_eq!(typed("a\x1b[1m\nb'\\"), r"$'a\x1b[1m\nb\'\\'");
+        assert_eq!(typed("gpj.\u{202e}exe"), r"$'gpj.\xe2\x80\xaeexe'");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::config::values::{Compress, Level, SandboxType, Size};
 use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::control::status::SandboxStatus;
 use crate::launch::limits::{self, Held};
-use crate::launch::{Forward, LaunchSpec, environment, quoted, walls};
+use crate::launch::{Forward, LaunchSpec, environment, walls};
 use crate::logs::real;
 use crate::logs::rotate::Rules;
 
@@ -187,9 +187,10 @@ impl Instance {
     /// The command line that launches it, as it can be pasted into a shell.
     pub fn shell_line(&self) -> String {
         let launcher = self.launch.shell_line();
-        let Some(Teelog { program, arguments }) = &self.teelog else { return launcher };
-        let words = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments.iter().cloned());
-        words.map(|word| quoted(&word)).chain([launcher]).collect::<Vec<_>>().join(" ")
+        match &self.teelog {
+            Some(teelog) => format!("{} {launcher}", teelog.shell_line()),
+            None => launcher,
+        }
     }
 
     /// The memory that its control group lets it use.

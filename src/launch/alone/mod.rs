@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use super::options::{Extras, Request};
 use super::plan::{Action, Plan, explain};
 use super::report::StepName;
+use super::spawn::typed;
 use crate::app::Shown;
 use crate::config::{Options, table};
 
@@ -147,7 +148,7 @@ fn duties(options: &Options, extras: &Extras) -> Vec<(Duty, &'static str)> {
 
 /// Both plans, as `--explain` prints them.
 pub(super) fn explained(request: &Request, plan: &Plan) -> String {
-    let command: Vec<_> = request.command.iter().map(|word| word.to_string_lossy()).collect();
+    let command: Vec<_> = request.command.iter().map(|word| typed(&word.to_string_lossy())).collect();
     let steps = explain(&plan.steps, &command.join(" "));
     if request.extras.mode == Mode::Become {
         return steps;

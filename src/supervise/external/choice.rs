@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Shown;
 use crate::config::values::Collector;
+use crate::launch::typed;
 use crate::logs::rotate::Rules;
 
 /// What the program is called.
@@ -22,6 +23,14 @@ pub struct Teelog {
     pub program: PathBuf,
     /// Its arguments, up to the `--` before the command.
     pub arguments: Vec<String>,
+}
+
+impl Teelog {
+    /// Its command line, as it can be pasted into a shell, up to the command.
+    pub(in crate::supervise) fn shell_line(&self) -> String {
+        let words = std::iter::once(self.program.to_string_lossy().into_owned()).chain(self.arguments.iter().cloned());
+        words.map(|word| typed(&word)).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Where programs are looked for.
@@ -229,5 +238,12 @@ mod tests {
         assert_eq!(told(rules(Some(100), day, Some(3))), "--max-size 100 --max-age 1440m --max-count 3 /l/o /l/e --");
         assert_eq!(told(rules(None, Some(Duration::from_secs(61)), None)), "--max-age 2m /l/o /l/e --");
         assert_eq!(told(rules(None, Some(Duration::from_millis(5)), None)), "--max-age 1m /l/o /l/e --");
+    }
+
+    #[test]
+    fn its_command_line_plays_with_no_terminal() {
+        let arguments = arguments(&Rules::default(), Path::new("/l/my\x1b[2Jo"), Path::new("/l/\u{202e}e"));
+        let teelog = Teelog { program: "/opt/my bin/teelog".into(), arguments };
+        assert_eq!(teelog.shell_line(), r"'/opt/my bin/teelog' $'/l/my\x1b[2Jo' $'/l/\xe2\x80\xaee' --");
     }
 }

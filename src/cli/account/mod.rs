@@ -153,7 +153,9 @@ fn summary(facts: &Facts<'_>, last: Option<&Run>) -> String {
         State::Running => {
             let since =
                 facts.status.started_at.map(|at| format!(" since {}", moment(at, &TimeZone::UTC))).unwrap_or_default();
-            let ready = if facts.status.ready { "" } else { ", not ready" };
+            // Only its supervisor knows that, and may be out of reach.
+            let not_ready = !facts.status.ready && facts.status.supervisor.is_some();
+            let ready = if not_ready { ", not ready" } else { "" };
             let failing = failing(facts.status).map(|(_, said)| format!("its health check fails: {said}"));
             let more = note.clone().into_iter().chain(failing).reduce(|note, more| format!("{note}; {more}"));
             with(format!("{name} is running{since}{ready}"), more)
@@ -278,6 +280,13 @@ mod tests {
         );
         let page = told(State::Failed, Some("it was unhealthy"), &unhealthy, &[], None);
         assert!(page.contains("line 9\n    … 3 more lines: daemonctl why --json web\n"), "{page}");
+    }
+
+    #[test]
+    fn what_only_a_supervisor_out_of_reach_knows_is_not_told() {
+        let log = "2026-11-23T12:00:00.000Z info  started, pid 8";
+        let page = told(State::Running, Some("under the supervisor of user bob (uid 1000), pid 7"), log, &[], None);
+        assert!(page.starts_with("web is running: under the supervisor of user bob (uid 1000), pid 7\n"), "{page}");
     }
 
     #[test]

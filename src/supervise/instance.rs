@@ -24,7 +24,7 @@ use crate::config::{Ask, Options, Sources, resolve, table};
 use crate::control::status::SandboxStatus;
 use crate::launch::limits::{self, Held};
 use crate::launch::{Forward, LaunchSpec, environment, walls};
-use crate::logs::real;
+use crate::logs::place;
 use crate::logs::rotate::Rules;
 
 /// The variable that marks every process of one run.
@@ -232,9 +232,7 @@ impl Instance {
             log(&options.logging.stderr_file, "err"),
             log(&options.logging.file, "run"),
         ];
-        // What goes to a device is not read back as events.
-        let is_kept = events.metadata().map_or(true, |meta| meta.is_file());
-        if is_kept && [&stdout, &stderr].into_iter().any(|output| real(output) == real(&events)) {
+        if [&stdout, &stderr].into_iter().any(|output| could_forge(output, &events)) {
             let message = format!("its output would go to {}, as its events do: it could forge them", events.shown());
             let hint = "logging.stdout_file, logging.stderr_file and logging.file name the files".to_owned();
             return Err(wrong(message, Some(hint)));
@@ -340,6 +338,11 @@ fn launch_spec(app: &App, options: &Options, at: Setting<'_>) -> Result<LaunchSp
     Ok(LaunchSpec { flags, command, environment: inherited, join: None })
 }
 
+/// Whether output to this file would be read back as events. What goes to a device is not.
+fn could_forge(output: &Path, events: &Path) -> bool {
+    events.metadata().map_or(true, |meta| meta.is_file()) && place(output) == place(events)
+}
+
 /// Whether an app is confined, by walls or by what it may ask of the kernel.
 fn is_confined(options: &Options) -> bool {
     let security = &options.security;
@@ -396,4 +399,22 @@ fn missing(error: &AppError) -> StartFailure {
     }
     let trouble = if let AppError::Dangling { .. } = error { Trouble::Lasting } else { Trouble::Missing };
     StartFailure { trouble, message, hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_could_forge_events_where_both_are_written_to_one_file() {
+        let home = tempfile::tempdir().unwrap();
+        let [events, link, output] = ["web.run", "link", "web.log"].map(|name| home.path().join(name));
+        std::os::unix::fs::symlink(&events, &link).unwrap();
+        assert!(could_forge(&link, &events) && could_forge(&events, &link) && !could_forge(&output, &events));
+        assert!(!could_forge(Path::new("/dev/null"), Path::new("/dev/null")));
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
+            assert!(!could_forge(&link, &events), "nothing is written through a link of another");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use daemonctl_actors::rotation::Cut;
 
 use super::say;
 use crate::app::{Shown, reason};
-use crate::logs::real;
+use crate::logs::place;
 use crate::logs::rotate::Rules;
 use crate::logs::tap::{LogFile, is_full};
 
@@ -37,7 +37,7 @@ impl Record {
     /// rotates it behind the other's back.
     pub(super) fn open_both(out: &Path, err: &Path, rules: Rules) -> Result<[Rc<RefCell<Self>>; 2], String> {
         let first = Self::open(out, rules)?;
-        let second = if real(out) == real(err) { first.clone() } else { Self::open(err, rules)? };
+        let second = if place(out) == place(err) { first.clone() } else { Self::open(err, rules)? };
         Ok([first, second])
     }
 
@@ -138,5 +138,24 @@ impl Record {
         self.tell_of_archives(true);
         self.log.finish();
         !self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_names_of_one_file_are_one_log_and_a_link_of_another_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let [out, err] = ["out.log", "err.log"].map(|name| home.path().join(name));
+        std::os::unix::fs::symlink(&out, &err).unwrap();
+        let [first, second] = Record::open_both(&out, &err, Rules::default()).unwrap();
+        assert!(Rc::ptr_eq(&first, &second));
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::lchown(&err, Some(65534), None).unwrap();
+            let error = Record::open_both(&out, &err, Rules::default()).unwrap_err();
+            assert!(error.ends_with("it is a symlink that belongs to uid 65534"), "{error}");
+        }
     }
 }

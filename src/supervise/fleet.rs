@@ -155,9 +155,10 @@ impl Fleet {
         let names = if apps.is_empty() { self.root.names().unwrap_or_default() } else { apps.to_vec() };
         for name in names {
             let told = known.get(&name).is_some_and(|status| status.supervisor.is_some() || status.is_active());
-            let holder = lock::holder(&self.root.path().join(name.as_str()), &locked).filter(|_| !told);
-            if let Some(pid) = holder {
-                known.insert(name.clone(), view::foreign_status(&name, self.root.path(), Holder::of(pid).as_ref()));
+            let dir = self.root.path().join(name.as_str());
+            if let Some(pid) = lock::holder(&dir, &locked).filter(|_| !told) {
+                let holder = Holder::of(pid, &dir);
+                known.insert(name.clone(), view::foreign_status(&name, self.root.path(), holder.as_ref()));
                 found = true;
             }
         }
@@ -166,7 +167,8 @@ impl Fleet {
 
     /// Who holds the lock of an app, if anybody does that can be seen.
     pub fn holder(&self, app: &AppName) -> Option<Holder> {
-        Holder::of(lock::holder(&self.root.path().join(app.as_str()), &lock::held())?)
+        let dir = self.root.path().join(app.as_str());
+        Holder::of(lock::holder(&dir, &lock::held())?, &dir)
     }
 
     /// The runtime directory that supervisors are looked for in.

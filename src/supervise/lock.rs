@@ -1,7 +1,7 @@
 //! Locks by flock(2): they end with their last holder, however that one ends.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -99,9 +99,34 @@ fn locked_file(line: &str) -> Option<(FileId, i32)> {
 
 /// Who has the lock of the app with this directory, if it is among the locked.
 pub fn holder(dir: &Path, held: &HashMap<FileId, i32>) -> Option<i32> {
+    held.get(&id(dir)?).copied()
+}
+
+/// Whether a process has the lock of the app with this directory, by what /proc tells of its descriptors
+/// (proc_pid_fdinfo(5)); nothing where this user may not see them.
+///
+/// The table of locks tells who has taken a lock, and goes on with that pid when its holder has handed the lock on and
+/// ended: by now, the pid may be that of an innocent.
+pub fn has(pid: i32, dir: &Path) -> Option<bool> {
+    let wanted = id(dir)?;
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).ok()? {
+        match fs::read_to_string(entry.ok()?.path()) {
+            Ok(text) => {
+                let mut locks = text.lines().filter_map(|line| locked_file(line.strip_prefix("lock:")?));
+                if locks.any(|(file, _)| file == wanted) {
+                    return Some(true);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+            Err(_) => {} // It has been closed meanwhile.
+        }
+    }
+    Some(false)
+}
+
+fn id(dir: &Path) -> Option<FileId> {
     let meta = dir.metadata().ok()?;
-    let device = meta.dev();
-    held.get(&(rustix::fs::major(device), rustix::fs::minor(device), meta.ino())).copied()
+    Some((rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()), meta.ino()))
 }
 
 fn open(path: &Path) -> io::Result<OwnedFd> {
@@ -131,8 +156,11 @@ mod tests {
         assert!(app(&link).unwrap().is_none());
         let holder = |dir| super::holder(dir, &super::held());
         assert_eq!((holder(&dir), holder(home.path())), (Some(std::process::id() as i32), None));
+        let own = std::process::id() as i32;
+        assert_eq!((has(own, &dir), has(own, home.path()), has(i32::MAX, &dir)), (Some(true), Some(false), None));
         let copy = held.as_ref().unwrap().try_clone().unwrap();
         unlock(&copy);
+        assert_eq!(has(own, &dir), Some(false));
         assert!(app(&link).unwrap().is_some());
     }
 

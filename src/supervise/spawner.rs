@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -333,17 +334,27 @@ fn not_spawned(refusal: NotSpawned) -> StartFailure {
 /// Another supervisor has the app's lock. Its record may tell which, unless that is another user's.
 fn taken(host: &Host, app: &AppName) -> StartFailure {
     let record = Record::read(&host.runtime.record(app)).filter(|record| record.boot_id == host.boot_id);
-    let message = match record.and_then(|record| Some((record.cell.child?, record.supervisor))) {
+    let (message, hint) = match record.and_then(|record| Some((record.cell.child?, record.supervisor))) {
         Some((child, Supervisor { process, background, .. })) => {
             let kind = if background { "background" } else { "foreground" };
-            format!("it is already running (pid {}), under the {kind} supervisor with pid {}", child.pid, process.pid)
+            let (app, supervisor) = (child.pid, process.pid);
+            (format!("it is already running (pid {app}), under the {kind} supervisor with pid {supervisor}"), None)
         }
-        None => match lock::holder(&host.root.path().join(app.as_str()), &lock::held()).and_then(Holder::of) {
-            Some(holder) => format!("it is already running, {}", holder.words()),
-            None => "it is already running under the supervisor of another user or runtime directory".to_owned(),
-        },
+        None => {
+            let dir = host.root.path().join(app.as_str());
+            let holder = lock::holder(&dir, &lock::held()).and_then(|pid| Holder::of(pid, &dir));
+            out_of_reach(holder.as_ref(), host.runtime.path().parent())
+        }
     };
-    StartFailure { trouble: Trouble::Taken, message, hint: None }
+    StartFailure { trouble: Trouble::Taken, message, hint }
+}
+
+/// That somebody out of reach has an app, and what to do about it, for a supervisor with this runtime directory.
+fn out_of_reach(holder: Option<&Holder>, runtime: Option<&Path>) -> (String, Option<String>) {
+    match holder {
+        Some(holder) => (format!("it is already running, {}", holder.words()), Some(holder.hint(runtime))),
+        None => ("it is already running under the supervisor of another user or runtime directory".to_owned(), None),
+    }
 }
 
 fn passing(what: &str, error: &io::Error) -> StartFailure {
@@ -400,5 +411,21 @@ fn kill_members(host: &Host, app: &AppName, main: Option<Child>) {
         if let Some(pidfd) = PidFd::of(member) {
             let _ = pidfd.kill();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::holder::Kind;
+    use super::*;
+
+    #[test]
+    fn a_start_that_another_supervisor_is_in_the_way_of_says_how_that_is_reached() {
+        let uid = nix::unistd::geteuid().as_raw();
+        let holder = Holder { pid: 812, uid, kind: Kind::Supervisor { runtime: Some("/run/other".into()) } };
+        let (message, hint) = out_of_reach(Some(&holder), Some(Path::new("/run/own")));
+        let who = "under the supervisor with pid 812, whose runtime directory is /run/other";
+        assert_eq!(message, format!("it is already running, {who}"));
+        assert_eq!(hint.as_deref(), Some("DAEMONCTL_RUNTIME_DIR=/run/other before the command reaches it"));
     }
 }

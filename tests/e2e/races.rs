@@ -3,6 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::support::{AppDir, Home, Output, SOON, binary, copy_program, is_root, wait_until};
 
@@ -194,4 +195,50 @@ fn whoever_asks_for_another_users_app_is_told_whose_it_is() {
         as_another(args).exits(5).explains(&whose).explains("run the command as user root");
     }
     as_another(&["stop-all"]).exits(1).explains(&whose);
+}
+
+#[test]
+fn root_is_told_whose_supervisor_an_app_runs_under() {
+    if !is_root("another user") {
+        return;
+    }
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep");
+    std::fs::set_permissions(home.base(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = home.base().join("daemonctl");
+    copy_program(&binary("daemonctl"), &program, 0o755);
+    let other = tempfile::tempdir().unwrap();
+    for dir in [other.path(), app.dir().as_path()] {
+        std::os::unix::fs::chown(dir, Some(65534), Some(65534)).unwrap();
+    }
+    let as_its_user = |args: &[&str]| {
+        let mut command = home.program(&program, args.iter().copied());
+        command.env("DAEMONCTL_RUNTIME_DIR", other.path().join("runtime")).uid(65534).gid(65534);
+        home.finish(command)
+    };
+    as_its_user(&["start", "web"]).ok();
+    for args in [&["stop", "web"][..], &["start", "web"]] {
+        let told = home.ctl(args).exits(5).explains("under the supervisor of user nobody (uid 65534), pid ");
+        told.explains("give the command as that user: runuser -u nobody -- daemonctl …");
+    }
+    home.ctl(["why", "web"]).ok().says("web is running: under the supervisor of user nobody");
+    as_its_user(&["stop", "web"]).ok();
+}
+
+#[test]
+fn a_program_that_has_locked_an_app_is_named() {
+    let home = Home::new();
+    home.app("web").behaves("sleep");
+    let lock = std::fs::File::open(home.root().join("web")).unwrap();
+    lock.lock().unwrap();
+    let own = format!("(pid {}), which is no supervisor, holds the lock of its directory", std::process::id());
+    home.ctl(["start", "web"]).exits(1).explains(&own).explains("or end it");
+    // The table of locks goes on with the pid of who took the lock, when only the one it was handed to has it.
+    let mut heir = Command::new("cat").stdin(Stdio::piped()).stdout(lock).spawn().unwrap();
+    let told = home.ctl(["start", "web"]);
+    drop(heir.stdin.take());
+    heir.wait().unwrap();
+    let told = told.exits(1).explains("its supervisor cannot be asked\n");
+    assert!(!told.stderr.contains("end it"), "{told}");
+    home.ctl(["start", "web"]).ok();
 }

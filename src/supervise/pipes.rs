@@ -4,7 +4,7 @@ use std::fs::{self, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -27,11 +27,13 @@ pub(super) fn pipe_of(pid: i32, fd: i32) -> PipeId {
     fs::metadata(format!("/proc/{pid}/fd/{fd}")).map_or((0, 0), |meta| id(&meta))
 }
 
-/// A read end of this pipe, if the process has the pipe open.
+/// A read end of this nameless pipe, if the process has the pipe open. Of everything else it has open no more is asked than
+/// its name: a file of a server that is gone would hold up whoever looks at it.
 pub(super) fn reader(pid: i32, pipe: PipeId) -> Option<OwnedFd> {
+    let name = format!("pipe:[{}]", pipe.1);
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.filter_map(Result::ok);
-    let path = entries.map(|entry| entry.path()).find(|path| fs::metadata(path).is_ok_and(|meta| is(&meta, pipe)))?;
-    opened(&path, pipe)
+    let is_it = |path: &PathBuf| fs::read_link(path).is_ok_and(|link| link.as_os_str() == name.as_str());
+    entries.map(|entry| entry.path()).filter(is_it).find_map(|path| opened(&path, pipe))
 }
 
 /// Opens the pipe for reading. What was opened is compared: by then, the process may have something else there.

@@ -96,8 +96,8 @@ pub fn reunite(log: &Path, inode: u64) -> io::Result<()> {
 /// What is to be removed, and when there will be more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Excess {
-    /// The files, in this order: an index before its archive, since an index alone would be left for ever.
-    pub files: Vec<PathBuf>,
+    /// The files, those together that go together, as [`remove`] takes them.
+    pub files: Vec<Vec<PathBuf>>,
     /// The archives that stay, oldest first.
     pub kept: Vec<Archive>,
     /// After how long the next of them will have to go.
@@ -110,23 +110,25 @@ pub fn excess(log: &Path, rules: &Rules) -> io::Result<Excess> {
     let keep = rules.keep();
     let excess = keep.excess(&found.all, now()).len();
     let kept = found.all.split_off(excess);
-    let mut files: Vec<PathBuf> = found.all.iter().flat_map(files_of).collect();
-    files.extend(found.orphans.into_iter().map(|stamp| times::beside(&archives::path(log, stamp))));
+    let orphans = found.orphans.iter().map(|stamp| vec![times::beside(&archives::path(log, *stamp))]);
+    let files = found.all.iter().map(files_of).chain(orphans).collect();
     let next = keep.next_expiry(&kept, now()).map(Duration::from_secs);
     Ok(Excess { files, kept, next })
 }
 
 /// Removes files. It can take long: pages that are on their way to the disk are waited for. One that cannot be removed
-/// (chattr(1) +i, for instance) is no reason to leave the others; the error is about the first of those.
-pub fn remove(files: &[PathBuf]) -> io::Result<()> {
-    let mut result = Ok(());
-    for file in files {
-        let removed = gone(std::fs::remove_file(file));
+/// (chattr(1) +i, for instance) keeps those behind it that it goes together with, and is no reason to leave the others; the
+/// error is about the first of those.
+pub fn remove(files: &[Vec<PathBuf>]) -> io::Result<()> {
+    files.iter().map(|together| remove_together(together)).fold(Ok(()), io::Result::and)
+}
+
+/// Removes files in this order, up to the first that cannot be removed.
+fn remove_together(files: &[PathBuf]) -> io::Result<()> {
+    files.iter().try_for_each(|file| {
         let why = |error: &io::Error| format!("{}: {}", file.shown(), reason(error));
-        let named = removed.map_err(|error| io::Error::new(error.kind(), why(&error)));
-        result = result.and(named);
-    }
-    result
+        gone(std::fs::remove_file(file)).map_err(|error| io::Error::new(error.kind(), why(&error)))
+    })
 }
 
 /// Makes room on a full disk: removes the oldest archive of a log that can be removed. Returns its size in bytes, or
@@ -134,15 +136,17 @@ pub fn remove(files: &[PathBuf]) -> io::Result<()> {
 pub fn sacrifice(log: &Path) -> io::Result<Option<u64>> {
     for oldest in archives::list(log)?.all {
         let size = oldest.path().symlink_metadata().map_or(0, |meta| meta.len());
-        if remove(&files_of(&oldest).collect::<Vec<_>>()).is_ok() {
+        if remove_together(&files_of(&oldest)).is_ok() {
             return Ok(Some(size));
         }
     }
     Ok(None)
 }
 
-fn files_of(archive: &Archive) -> impl Iterator<Item = PathBuf> {
-    std::iter::once(times::beside(&archive.plain)).chain(archive.paths())
+/// An archive with its index. That goes last: an archive that stays keeps its times, and an index that is left alone, by who
+/// is killed in between, is found as an orphan.
+fn files_of(archive: &Archive) -> Vec<PathBuf> {
+    archive.paths().chain([times::beside(&archive.plain)]).collect()
 }
 
 /// What somebody else has removed is removed.
@@ -238,15 +242,30 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_removed_keeps_nothing_else() {
+    fn what_cannot_be_removed_keeps_what_belongs_to_it_and_nothing_else() {
         let (home, log) = log();
-        let (stays, goes) = (home.path().join("stays"), home.path().join("goes"));
+        let (stays, index, goes) =
+            (home.path().join("stays"), home.path().join("stays.times"), home.path().join("goes"));
         std::fs::create_dir(&stays).unwrap();
+        std::fs::write(&index, "").unwrap();
         std::fs::write(&goes, "").unwrap();
-        let told = remove(&[stays.clone(), goes.clone(), stays.clone()]).unwrap_err().to_string();
+        let told = remove(&[vec![stays.clone(), index.clone()], vec![goes.clone()]]).unwrap_err().to_string();
         assert!(told.starts_with(&format!("{}: ", stays.display())), "{told}");
-        assert!(stays.exists() && !goes.exists());
+        assert!(stays.exists() && index.exists() && !goes.exists());
         assert!(archives::list(&log).unwrap().all.is_empty());
+    }
+
+    #[test]
+    fn an_archive_goes_before_its_index_and_an_index_without_one_goes_as_well() {
+        let (_home, log) = log();
+        let archive = archives::path(&log, Stamp { seconds: 5, number: 0 });
+        let index = times::beside(&archive);
+        std::fs::write(&archive, "").unwrap();
+        std::fs::write(&index, "").unwrap();
+        let rules = Rules { max_count: Some(0), ..Rules::default() };
+        assert_eq!(excess(&log, &rules).unwrap().files, [vec![archive.clone(), index.clone()]]);
+        std::fs::remove_file(&archive).unwrap(); // Killed in between.
+        assert_eq!(excess(&log, &rules).unwrap().files, [vec![index]]);
     }
 
     #[test]

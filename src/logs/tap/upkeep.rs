@@ -50,6 +50,7 @@ impl Upkeep {
             PACKER.ask(log, Vec::new()); // What still waits from before is left as it is.
         }
         if !rules.prunes() && !rules.compress {
+            self.failed = None; // Nothing has to go any more.
             return;
         }
         // Whose index it is that a rotation has left behind, cannot be told of an archive that is packed.
@@ -70,6 +71,8 @@ impl Upkeep {
             self.sweeper = spawn(log, move || rotate::remove(&excess.files));
             // What came of it is asked then; and what cannot be removed now may be later.
             within(if self.failed.is_some() { LATER } else { SOON });
+        } else {
+            self.failed = None; // Somebody else has removed it.
         }
         if rules.compress {
             let (ready, waits) = to_be_packed(&excess.kept, open, now());
@@ -181,6 +184,20 @@ mod tests {
         std::fs::remove_file(&archive).unwrap();
         upkeep.look(&log, &rules, None);
         assert_eq!(upkeep.chore(), None, "there is nothing left to do");
+    }
+
+    #[test]
+    fn what_somebody_else_has_removed_is_no_trouble_any_more() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("web.log");
+        let keeps = Rules { max_count: Some(1), ..Rules::default() };
+        for rules in [keeps, Rules::default()] {
+            let mut upkeep = Upkeep { failed: Some("it is immutable".to_owned()), ..Upkeep::default() };
+            assert_eq!(upkeep.news(), Some(Err("it is immutable".to_owned())));
+            upkeep.look(&log, &rules, None);
+            assert_eq!(upkeep.news(), Some(Ok(())));
+            assert_eq!(upkeep.news(), None, "it is told once");
+        }
     }
 
     #[test]

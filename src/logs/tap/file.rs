@@ -57,7 +57,9 @@ struct Owner {
 
 impl Owner {
     fn of(meta: &Metadata) -> Self {
-        Self { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o777 }
+        // Of a directory, setgid and sticky are about what comes into it; on a log they have no place.
+        let bits = if meta.is_dir() { 0o7777 } else { 0o777 };
+        Self { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & bits }
     }
 
     /// Makes an open file or directory that is new and ours like the one that was there before it. Not by its name, which

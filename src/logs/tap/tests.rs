@@ -78,7 +78,7 @@ fn output_is_appended_and_follows_the_name_of_the_file() {
     let mut story = Story::new(Rules::default());
     let dir = story.log.parent().unwrap().to_owned();
     fs::create_dir(&dir).unwrap();
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o710)).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o3710)).unwrap();
     fs::write(&story.log, "before\n").unwrap();
     on_log_thread(async {
         let mut tap = story.tap();
@@ -103,7 +103,7 @@ fn output_is_appended_and_follows_the_name_of_the_file() {
         story.write(b"four\n");
         drain(&mut tap).await;
         assert_eq!(story.read(), "four\n", "begun anew where there was another one");
-        assert_eq!(dir.metadata().unwrap().mode() & 0o7777, 0o710);
+        assert_eq!(dir.metadata().unwrap().mode() & 0o7777, 0o3710);
 
         fs::remove_dir_all(&dir).unwrap();
         story.write(b"five\n");

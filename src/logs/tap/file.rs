@@ -317,7 +317,14 @@ impl LogFile {
             self.times = Times::Open(times::Writer::open(&opened.real, opened.id.1, self.size)?);
         }
         match &mut self.times {
-            Times::Open(times) => times.note(self.size, now),
+            Times::Open(times) => match times.note(self.size, now) {
+                // The index has been removed: it begins anew here.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.times = Times::Closed;
+                    self.note_time()
+                }
+                noted => noted,
+            },
             Times::Closed | Times::Broken => Ok(()),
         }
     }

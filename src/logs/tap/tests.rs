@@ -139,6 +139,29 @@ fn a_log_that_is_removed_comes_back_with_its_owner_and_mode() {
 }
 
 #[test]
+fn an_index_that_is_removed_begins_anew() {
+    let mut story = Story::new(Rules::default());
+    on_log_thread(async {
+        let mut tap = story.tap();
+        story.write(b"one\n");
+        drain(&mut tap).await;
+        let index = crate::logs::times::beside(&story.log);
+        fs::remove_file(&index).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        // What comes within a millisecond of the first line has its time, and needs no index.
+        while !index.exists() {
+            assert!(Instant::now() < deadline, "it has not begun anew");
+            story.write(b"two\n");
+            drain(&mut tap).await;
+        }
+        let meta = story.log.metadata().unwrap();
+        let index = Index::open(&story.log, meta.ino(), meta.len()).unwrap().expect("an index");
+        assert_eq!(index.at(0).unwrap().time, None);
+        assert!(index.at(meta.len() - 1).unwrap().time.is_some());
+    });
+}
+
+#[test]
 fn a_device_takes_output_too_and_a_full_one_does_not_stop_the_app() {
     for (device, lost) in [("/dev/null", false), ("/dev/full", true)] {
         let mut story = Story::at(tempfile::tempdir().unwrap(), device.into(), sized(2));

@@ -82,10 +82,13 @@ impl Witness {
         self.again.then_some(AGAIN)
     }
 
-    /// Looks again.
+    /// Looks again, and closes the index until something comes.
     pub(super) fn tidy(&mut self) {
         self.again = false;
         self.look(now());
+        if let Keeper::This(Some(writer)) = &mut self.index {
+            writer.rest();
+        }
     }
 
     fn look(&mut self, now: u64) {
@@ -119,12 +122,17 @@ impl Witness {
         let new = Record { offset: from, time: now };
         let records = match &mut self.index {
             Keeper::Another => return Ok(()),
-            Keeper::This(Some(writer)) => return writer.note(new.offset, new.time),
-            Keeper::This(none) => {
+            Keeper::This(kept) => {
+                match kept.as_mut().map(|writer| writer.note(new.offset, new.time)) {
+                    // It has been removed while it was closed, and begins anew here.
+                    Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                    Some(noted) => return noted,
+                    None => {}
+                }
                 // The file before this one has become an archive: its index goes with it, and those of removed ones go.
                 rotate::reunite(&log, inode)?;
                 rotate::remove(&rotate::excess(&log, &Rules::default())?.files)?;
-                return none.insert(Writer::open(&log, inode, from)?).note(new.offset, new.time);
+                return kept.insert(Writer::open(&log, inode, from)?).note(new.offset, new.time);
             }
             Keeper::Unknown(records) => records,
         };
@@ -255,6 +263,25 @@ mod tests {
             let expected: &[(u64, u64)] = if other { &theirs } else { &ours };
             assert_eq!(story.times(&story.log), [&[(0, 1)], expected].concat(), "{other}");
         }
+    }
+
+    #[test]
+    fn the_index_of_a_quiet_log_is_closed_and_may_be_removed() {
+        let mut story = Story::new("");
+        story.write("one\n");
+        story.witness.hear();
+        let index = times::beside(&story.log).canonicalize().unwrap();
+        let is_open = || {
+            let open = fs::read_dir("/proc/self/fd").unwrap();
+            open.flatten().any(|fd| fd.path().read_link().is_ok_and(|target| target == index))
+        };
+        assert!(is_open());
+        story.witness.tidy();
+        assert!(!is_open());
+        fs::remove_file(&index).unwrap();
+        story.write("two\n");
+        story.witness.look(2_000_000);
+        assert_eq!(story.times(&story.log), [(4, 2_000_000)]);
     }
 
     #[test]

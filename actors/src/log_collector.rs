@@ -90,7 +90,7 @@ impl LogCollector {
     }
 }
 
-/// Faults of a stream in a row, of which the first is told.
+/// Faults of one kind in a row, of which the first is told. That a look works is no end of those in waiting.
 #[derive(Default)]
 struct Faults(bool);
 
@@ -108,7 +108,7 @@ type Answer = oneshot::Sender<()>;
 /// Moves a stream until it ends, or until it is asked to drain and is empty.
 async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
     let mut pace = Pace::default();
-    let mut faults = Faults::default();
+    let (mut waiting, mut moving) = (Faults::default(), Faults::default());
     let mut pumped = Pumped::Empty;
     let answer = loop {
         match pace.after(pumped) {
@@ -128,9 +128,12 @@ async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
                 tokio::select! {
                     biased;
                     asked = &mut drain => break asked,
-                    ready = tap.ready() => if let Err(error) = ready {
-                        faults.tell(&error);
-                        tokio::time::sleep(FAULT).await;
+                    ready = tap.ready() => match ready {
+                        Ok(()) => waiting = Faults::default(),
+                        Err(error) => {
+                            waiting.tell(&error);
+                            tokio::time::sleep(FAULT).await;
+                        }
                     },
                     () = tidy => {
                         tap.tidy();
@@ -148,11 +151,11 @@ async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
         pumped = match tap.pump() {
             Ok(Pumped::End) => return,
             Ok(pumped) => {
-                faults = Faults::default();
+                moving = Faults::default();
                 pumped
             }
             Err(error) => {
-                faults.tell(&error);
+                moving.tell(&error);
                 tokio::time::sleep(FAULT).await;
                 Pumped::Empty
             }
@@ -229,8 +232,11 @@ impl Drop for LogCollector {
 mod tests {
     use std::collections::VecDeque;
     use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
+
+    use tracing::{Event, Metadata, Subscriber, span};
 
     use super::*;
 
@@ -338,6 +344,79 @@ mod tests {
         drain.send(answer).unwrap();
         let _ = tokio::join!(collect(Box::new(pipe), asked), done);
         assert_eq!(*moved.lock().unwrap(), 901, "all of it, and a look that found nothing more");
+    }
+
+    /// An empty pipe that cannot be waited for, as where there are no descriptors left, at each `false`.
+    struct Faulty(VecDeque<bool>);
+
+    impl Tap for Faulty {
+        fn ready(&mut self) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + '_>> {
+            match self.0.pop_front() {
+                Some(true) => Box::pin(async { Ok(()) }),
+                Some(false) => Box::pin(async { Err(std::io::Error::other("too many open files")) }),
+                None => Box::pin(std::future::pending()),
+            }
+        }
+
+        fn pump(&mut self) -> std::io::Result<Pumped> {
+            Ok(Pumped::Empty)
+        }
+
+        fn pending(&self) -> u64 {
+            0
+        }
+
+        fn moved(&self) -> u64 {
+            0
+        }
+
+        fn chore(&self) -> Option<Duration> {
+            None
+        }
+
+        fn tidy(&mut self) {}
+    }
+
+    /// Counts what is told.
+    #[derive(Clone, Default)]
+    struct Told(Arc<AtomicUsize>);
+
+    impl Subscriber for Told {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            self.0.fetch_add(usize::from(event.metadata().target().starts_with("daemonctl")), Ordering::SeqCst);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_cannot_be_waited_for_says_so_once() {
+        let told = Told::default();
+        let _guard = tracing::subscriber::set_default(told.clone());
+        let (drain, asked) = oneshot::channel();
+        let faulty = Faulty([&[false; 20][..], &[true], &[false; 20]].concat().into());
+        let (answer, done) = oneshot::channel();
+        let later = async {
+            tokio::time::sleep(FAULT * 50).await;
+            drain.send(answer).unwrap();
+            done.await.unwrap_err();
+        };
+        tokio::join!(collect(Box::new(faulty), asked), later);
+        assert_eq!(told.0.load(Ordering::SeqCst), 2, "once more after it could be");
     }
 
     #[test]

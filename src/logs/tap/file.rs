@@ -336,16 +336,7 @@ impl LogFile {
         }
     }
 
-    /// Writes to its end, for a file that cannot be spliced to.
-    pub(super) fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        let opened = self.opened()?;
-        match opened.regular {
-            true => opened.file.write_all_at(bytes, self.size),
-            false => (&opened.file).write_all(bytes),
-        }
-    }
-
-    /// Writes a part of these bytes to its end, and returns how many.
+    /// Writes a part of these bytes to its end, and returns how many: for a file that cannot be spliced to.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let opened = self.opened()?;
         match opened.regular {

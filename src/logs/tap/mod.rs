@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 use daemonctl_actors::ports::{Pumped, Tap};
 use daemonctl_actors::rotation::Cut;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{SpliceFlags, splice, tee};
+use rustix::pipe::{SpliceFlags, splice};
 use tokio::net::unix::pipe::Receiver;
 
 use self::pipe::Width;
@@ -110,8 +110,6 @@ struct PipeTap {
     dropped: Option<Dropped>,
     /// Since when the log, a FIFO for instance, takes nothing because nobody reads it.
     blocked: Option<Instant>,
-    /// Bytes that have been taken from the pipe, and could not be written.
-    unwritten: usize,
     /// Bytes that have been moved or dropped.
     total: u64,
     /// Bytes that have been moved since the pipe was empty.
@@ -148,7 +146,6 @@ pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
         tell: target.tell,
         dropped: None,
         blocked: None,
-        unwritten: 0,
         total: 0,
         run: 0,
         fresh: false,
@@ -178,12 +175,7 @@ impl Tap for PipeTap {
                 drop(log);
                 Ok(self.judge(&moved))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_blocked() => self.wait_for_reader(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.run = 0;
-                self.log.borrow_mut().rest();
-                Ok(Pumped::Empty)
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Pumped::Full),
             Err(error) => self.discard(&error),
         }
@@ -237,21 +229,15 @@ impl PipeTap {
         let mut all = false;
         if let Some(limit) = log.limit().filter(|limit| !limit.is_far(log.size(), MOST)) {
             let ahead = shared::with(|shared| {
-                let (buffer, (reader, writer)) = shared.looking()?;
-                let flags = SpliceFlags::NONBLOCK;
-                let seen = tee(&self.pipe, writer, buffer.len(), flags)?;
-                let mut read = 0;
-                while read < seen {
-                    read += rustix::io::read(reader, &mut buffer[read..seen])?;
-                }
-                if seen == 0 {
+                let seen = shared.look(&self.pipe, PIECE)?;
+                if seen.is_empty() {
                     return Ok(None);
                 }
-                let cut = limit.cut(log.size(), log.is_whole(), &buffer[..seen]);
+                let cut = limit.cut(log.size(), log.is_whole(), seen);
                 // What is there has been seen to its end, and all of it can be moved. A copy ends where it has as many
                 // pages as its pipe holds, however few bytes they are.
                 let there = rustix::io::ioctl_fionread(&self.pipe)?;
-                all = seen as u64 == there && cut == Cut::Move(seen);
+                all = seen.len() as u64 == there && cut == Cut::Move(seen.len());
                 Ok::<_, io::Error>(Some(cut))
             })?;
             match ahead {
@@ -320,32 +306,45 @@ impl PipeTap {
         Ok(splice(&self.pipe, None, file, to, most, flags)?)
     }
 
-    /// For files that cannot be spliced to: reads and writes.
+    /// For files that cannot be spliced to: writes a copy, and takes from the pipe what could be written of it. What could
+    /// not waits there. A supervisor that is killed in between doubles a piece then, rather than lose it.
     fn copy(&mut self, log: &LogFile, most: usize) -> io::Result<usize> {
         shared::with(|shared| {
-            let buffer = shared.buffer();
-            let most = most.min(buffer.len());
-            let bytes = rustix::io::read(&self.pipe, &mut buffer[..most])?;
-            if let Err(error) = log.write_all(&buffer[..bytes]) {
-                self.unwritten = bytes;
-                return Err(error);
+            let seen = shared.look(&self.pipe, most)?;
+            if seen.is_empty() {
+                return Ok(0);
             }
-            if bytes > 0 && !log.is_regular() {
-                show(&mut self.mirrors, &buffer[..bytes]);
+            let written = match log.write(seen)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                bytes => &mut seen[..bytes],
+            };
+            shared::read_exactly(&self.pipe, written)?;
+            if !log.is_regular() {
+                show(&mut self.mirrors, written);
             }
-            Ok(bytes)
+            Ok(written.len())
         })
     }
 
-    /// Whether it is the log that takes nothing, and not the pipe that holds nothing.
-    fn is_blocked(&self) -> bool {
-        !self.log.borrow().is_regular() && (self.unwritten > 0 || self.has_some().is_ok_and(|some| some))
+    /// Nothing can be moved now: the pipe holds nothing, or the log takes nothing.
+    fn wait(&mut self) -> io::Result<Pumped> {
+        let some = if self.log.borrow().is_regular() { None } else { self.has_some().ok() };
+        match some {
+            Some(true) => self.wait_for_reader(),
+            // A pipe that has ended says so only to who can move something.
+            Some(false) => Ok(Pumped::End),
+            None => {
+                self.run = 0;
+                self.log.borrow_mut().rest();
+                Ok(Pumped::Empty)
+            }
+        }
     }
 
     /// A reader may be slow, but where none comes for long, the app must not be stopped by that.
     fn wait_for_reader(&mut self) -> io::Result<Pumped> {
         let since = *self.blocked.get_or_insert_with(Instant::now);
-        match since.elapsed() < READER && self.unwritten == 0 {
+        match since.elapsed() < READER {
             true => Ok(Pumped::Little),
             false => self.discard(&io::Error::other("nobody reads it")),
         }
@@ -353,12 +352,8 @@ impl PipeTap {
 
     /// Where nothing can be written, the app must not be stopped by a full pipe: its output is dropped, and counted.
     fn discard(&mut self, why: &io::Error) -> io::Result<Pumped> {
-        let unwritten = std::mem::take(&mut self.unwritten);
         let bytes = shared::with(|shared| {
             let buffer = shared.buffer();
-            if unwritten > 0 {
-                return Ok(Some(unwritten));
-            }
             let bytes = match rustix::io::read(&self.pipe, &mut *buffer) {
                 Ok(bytes) => bytes,
                 Err(rustix::io::Errno::AGAIN) => return Ok(None),

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 
 use super::PIECE;
 use super::file::LogFile;
@@ -74,15 +74,29 @@ impl Shared {
         &mut self.buffer
     }
 
-    /// The buffer, and an empty pipe that holds as much.
-    pub(super) fn looking(&mut self) -> io::Result<(&mut [u8], &(OwnedFd, OwnedFd))> {
+    /// A copy of the next bytes of a pipe, at most so many; none of them, if it has ended. The pipe keeps them.
+    pub(super) fn look(&mut self, pipe: &OwnedFd, most: usize) -> io::Result<&mut [u8]> {
         self.buffer.resize(PIECE, 0);
-        let pipe = match &mut self.looking {
-            Some(pipe) => pipe,
+        let (reader, writer) = match &mut self.looking {
+            Some(looking) => looking,
             none => none.insert(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?),
         };
-        Ok((&mut self.buffer, pipe))
+        let seen = tee(pipe, writer, most.min(PIECE), SpliceFlags::NONBLOCK)?;
+        read_exactly(reader, &mut self.buffer[..seen])?;
+        Ok(&mut self.buffer[..seen])
     }
+}
+
+/// Reads so many bytes from a pipe that holds them.
+pub(super) fn read_exactly(pipe: &OwnedFd, buffer: &mut [u8]) -> io::Result<()> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match rustix::io::read(pipe, &mut buffer[read..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => read += more,
+        }
+    }
+    Ok(())
 }
 
 /// How many pipes may be wide at the same time.

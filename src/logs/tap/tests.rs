@@ -1,8 +1,9 @@
 use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver as Heard, channel};
+use std::sync::{Arc, Mutex};
 
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 
@@ -56,6 +57,35 @@ impl Story {
         let read = |archive: &archives::Archive| fs::read(archive.path()).unwrap();
         archives::list(&self.log).unwrap().all.iter().map(read).collect()
     }
+}
+
+/// What a mirror has been shown.
+#[derive(Clone, Default)]
+struct Screen(Arc<Mutex<Vec<u8>>>);
+
+impl Mirror for Screen {
+    fn show(&mut self, bytes: &[u8]) {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+    }
+}
+
+impl Screen {
+    /// One that shows what comes out of this pipe.
+    fn of(story: &mut Story) -> Self {
+        let screen = Self::default();
+        story.target.as_mut().unwrap().mirrors.push(Box::new(screen.clone()));
+        screen
+    }
+
+    fn shown(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Puts a FIFO in the place of the log.
+fn make_fifo(story: &Story) {
+    fs::create_dir(story.log.parent().unwrap()).unwrap();
+    nix::unistd::mkfifo(&story.log, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
 }
 
 /// Moves everything that is there.
@@ -163,8 +193,11 @@ fn an_index_that_is_removed_begins_anew() {
 
 #[test]
 fn a_device_takes_output_too_and_a_full_one_does_not_stop_the_app() {
-    for (device, lost) in [("/dev/null", false), ("/dev/full", true)] {
+    for (device, lost, watched) in
+        [("/dev/null", false, false), ("/dev/full", true, false), ("/dev/null", false, true), ("/dev/full", true, true)]
+    {
         let mut story = Story::at(tempfile::tempdir().unwrap(), device.into(), sized(2));
+        let screen = watched.then(|| Screen::of(&mut story));
         on_log_thread(async {
             let mut tap = story.tap();
             story.write(b"one\n");
@@ -174,6 +207,7 @@ fn a_device_takes_output_too_and_a_full_one_does_not_stop_the_app() {
         let heard: Vec<_> = story.news.iter().collect();
         assert_eq!(matches!(heard[..], [News::Dropping { .. }, News::Dropped { bytes: 4, .. }]), lost, "{heard:?}");
         assert_eq!(heard.is_empty(), !lost, "{heard:?}");
+        assert!(screen.is_none_or(|screen| screen.shown() == b"one\n"), "it is shown all the same, once");
     }
 }
 
@@ -383,23 +417,56 @@ fn a_flood_widens_its_pipe_and_silence_narrows_it() {
 }
 
 #[test]
-fn a_fifo_that_nobody_reads_holds_up_no_app() {
-    on_log_thread(async {
-        let mut story = Story::new(Rules::default());
-        fs::create_dir(story.log.parent().unwrap()).unwrap();
-        nix::unistd::mkfifo(&story.log, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
-        let mut tap = story.tap();
-        let mut app = story.app.take().unwrap();
-        // More than fits into the pipe, the FIFO and our hands.
-        let writer = std::thread::spawn(move || app.write_all(&[b'x'; 1 << 20]));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !writer.is_finished() {
-            assert!(Instant::now() < deadline, "the app is held up");
-            if tap.pump().unwrap() == Pumped::Little {
-                std::thread::yield_now();
+fn a_fifo_that_nobody_reads_holds_up_neither_app_nor_screen() {
+    for watched in [false, true] {
+        on_log_thread(async {
+            let mut story = Story::new(Rules::default());
+            make_fifo(&story);
+            let screen = watched.then(|| Screen::of(&mut story));
+            let mut tap = story.tap();
+            let mut app = story.app.take().unwrap();
+            // More than fits into the pipe, the FIFO and our hands.
+            let writer = std::thread::spawn(move || app.write_all(&[b'x'; 1 << 20]));
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !writer.is_finished() {
+                assert!(Instant::now() < deadline, "the app is held up");
+                if tap.pump().unwrap() == Pumped::Little {
+                    std::thread::yield_now();
+                }
             }
-        }
-        writer.join().unwrap().unwrap();
-        assert_eq!(story.news.recv().unwrap(), News::Dropping { why: "nobody reads it".into() });
-    });
+            writer.join().unwrap().unwrap();
+            assert_eq!(story.news.recv().unwrap(), News::Dropping { why: "nobody reads it".into() });
+            assert_eq!(drain(&mut tap).await, Pumped::End);
+            assert!(screen.is_none_or(|screen| screen.shown() == vec![b'x'; 1 << 20]), "all of it is shown, once");
+        });
+    }
+}
+
+#[test]
+fn a_fifo_that_is_read_slowly_loses_nothing() {
+    for watched in [false, true] {
+        on_log_thread(async {
+            let mut story = Story::new(Rules::default());
+            make_fifo(&story);
+            let mut fifo = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&story.log).unwrap();
+            let screen = watched.then(|| Screen::of(&mut story));
+            let mut tap = story.tap();
+            let all: Vec<u8> = (0..60_000).flat_map(|number| format!("{number:09}\n").into_bytes()).collect();
+            let (mut app, written) = (story.app.take().unwrap(), all.clone());
+            let writer = std::thread::spawn(move || app.write_all(&written));
+            let (mut page, mut read) = ([0; 4096], Vec::<u8>::new());
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while read.len() < all.len() {
+                assert!(Instant::now() < deadline, "{} of {} bytes", read.len(), all.len());
+                tap.pump().unwrap();
+                // A page for each look, so that the FIFO is full most of the time.
+                read.extend(fifo.read(&mut page).map_or(&[][..], |bytes| &page[..bytes]));
+            }
+            writer.join().unwrap().unwrap();
+            assert!(read == all, "they are what was written");
+            assert!(screen.is_none_or(|screen| screen.shown() == all), "and shown once");
+            drop(tap);
+            assert_eq!(story.news.try_iter().collect::<Vec<_>>(), []);
+        });
+    }
 }

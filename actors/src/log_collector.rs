@@ -11,6 +11,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::pace::Pace;
 use crate::ports::{Pumped, Tap};
@@ -18,6 +19,12 @@ use crate::value::AppName;
 
 /// How many pieces are moved at the most after the end of an app, beyond what its pipe holds then: others may still write.
 const DRAIN: usize = 64;
+
+/// How long the end of an app waits for those who read its output slowly, from a FIFO for instance.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a stream that is drained rests after a look that moved nothing: the thread is that of all apps.
+const NAP: Duration = Duration::from_millis(1);
 
 /// How long a stream rests that could not be read, or waited for: there may be descriptors again by then.
 const FAULT: Duration = Duration::from_millis(100);
@@ -161,14 +168,33 @@ async fn collect(mut tap: Box<dyn Tap>, mut drain: oneshot::Receiver<Answer>) {
             }
         };
     };
-    // Whoever still writes after this has got away from the app, and must not keep it from its end.
-    let mut pieces = if answer.is_ok() { DRAIN } else { 0 };
-    let all = tap.moved() + tap.pending();
-    while pieces > 0 && matches!(tap.pump(), Ok(Pumped::Little | Pumped::Some | Pumped::Full)) {
-        pieces -= usize::from(tap.moved() >= all);
-        tokio::task::yield_now().await;
+    if answer.is_ok() {
+        empty(&mut *tap).await;
     }
     drop(tap); // Whatever it still has to say, it says before the answer.
+}
+
+/// Moves what the pipe of an app that has ended holds.
+async fn empty(tap: &mut dyn Tap) {
+    let all = tap.moved() + tap.pending();
+    let until = Instant::now() + PATIENCE;
+    // Whoever still writes after this has got away from the app, and must not keep it from its end.
+    let mut pieces = DRAIN;
+    while pieces > 0 {
+        let before = tap.moved();
+        match tap.pump() {
+            Ok(Pumped::Little | Pumped::Some | Pumped::Full) => {}
+            Ok(Pumped::Empty | Pumped::End) | Err(_) => return,
+        }
+        pieces -= usize::from(tap.moved() >= all);
+        if Instant::now() >= until {
+            tap.hurry();
+        }
+        match tap.moved() == before {
+            true => tokio::time::sleep(NAP).await,
+            false => tokio::task::yield_now().await,
+        }
+    }
 }
 
 impl Actor for LogCollector {
@@ -264,6 +290,8 @@ mod tests {
             *self.moved.lock().unwrap() += 1;
             Ok(piece)
         }
+
+        fn hurry(&mut self) {}
 
         fn pending(&self) -> u64 {
             self.bytes
@@ -362,6 +390,8 @@ mod tests {
             Ok(Pumped::Empty)
         }
 
+        fn hurry(&mut self) {}
+
         fn pending(&self) -> u64 {
             0
         }
@@ -417,6 +447,61 @@ mod tests {
         };
         tokio::join!(collect(Box::new(faulty), asked), later);
         assert_eq!(told.0.load(Ordering::SeqCst), 2, "once more after it could be");
+    }
+
+    /// A pipe whose log takes a byte a second, until there is a hurry.
+    struct Slow {
+        begun: Instant,
+        moved: u64,
+        bytes: u64,
+        looks: Arc<AtomicUsize>,
+        hurried: bool,
+    }
+
+    impl Tap for Slow {
+        fn ready(&mut self) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + '_>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn pump(&mut self) -> std::io::Result<Pumped> {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            let taken = if self.hurried { self.bytes } else { self.begun.elapsed().as_secs() };
+            match std::mem::replace(&mut self.moved, taken) == self.bytes {
+                true => Ok(Pumped::Empty),
+                false => Ok(Pumped::Little),
+            }
+        }
+
+        fn hurry(&mut self) {
+            self.hurried = true;
+        }
+
+        fn pending(&self) -> u64 {
+            self.bytes - self.moved
+        }
+
+        fn moved(&self) -> u64 {
+            self.moved
+        }
+
+        fn chore(&self) -> Option<Duration> {
+            None
+        }
+
+        fn tidy(&mut self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_an_app_waits_for_a_slow_reader_but_not_for_ever() {
+        let (begun, looks) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+        let slow = Slow { begun, moved: 0, bytes: 1000, looks: looks.clone(), hurried: false };
+        let (drain, asked) = oneshot::channel();
+        let (answer, done) = oneshot::channel();
+        drain.send(answer).unwrap();
+        let _ = tokio::join!(collect(Box::new(slow), asked), done);
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+        let most = PATIENCE.as_millis() as usize + 10;
+        assert!(looks.load(Ordering::SeqCst) <= most, "it rests between looks");
     }
 
     #[test]

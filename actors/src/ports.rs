@@ -197,6 +197,8 @@ pub trait Tap {
     fn ready(&mut self) -> Pin<Box<dyn Future<Output = io::Result<()>> + '_>>;
     /// Moves what is there, at most one piece. It may block on the disk.
     fn pump(&mut self) -> io::Result<Pumped>;
+    /// Nobody waits for a slow reader any more: what cannot be moved from now on is dropped.
+    fn hurry(&mut self);
     /// How many bytes are there to be moved.
     fn pending(&self) -> u64;
     /// How many bytes have been moved so far.

@@ -110,6 +110,8 @@ struct PipeTap {
     dropped: Option<Dropped>,
     /// Since when the log, a FIFO for instance, takes nothing because nobody reads it.
     blocked: Option<Instant>,
+    /// Whether nobody waits for a reader any more.
+    hurried: bool,
     /// Bytes that have been moved or dropped.
     total: u64,
     /// Bytes that have been moved since the pipe was empty.
@@ -146,6 +148,7 @@ pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
         tell: target.tell,
         dropped: None,
         blocked: None,
+        hurried: false,
         total: 0,
         run: 0,
         fresh: false,
@@ -179,6 +182,10 @@ impl Tap for PipeTap {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Pumped::Full),
             Err(error) => self.discard(&error),
         }
+    }
+
+    fn hurry(&mut self) {
+        self.hurried = true;
     }
 
     fn pending(&self) -> u64 {
@@ -344,7 +351,7 @@ impl PipeTap {
     /// A reader may be slow, but where none comes for long, the app must not be stopped by that.
     fn wait_for_reader(&mut self) -> io::Result<Pumped> {
         let since = *self.blocked.get_or_insert_with(Instant::now);
-        match since.elapsed() < READER {
+        match since.elapsed() < READER && !self.hurried {
             true => Ok(Pumped::Little),
             false => self.discard(&io::Error::other("nobody reads it")),
         }

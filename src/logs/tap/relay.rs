@@ -97,6 +97,8 @@ impl Tap for Relay {
         })
     }
 
+    fn hurry(&mut self) {} // It waits for nobody.
+
     fn pending(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0)
     }

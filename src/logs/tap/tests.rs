@@ -470,3 +470,20 @@ fn a_fifo_that_is_read_slowly_loses_nothing() {
         });
     }
 }
+
+#[test]
+fn nobody_waits_for_the_reader_of_a_fifo_in_a_hurry() {
+    on_log_thread(async {
+        let mut story = Story::new(Rules::default());
+        make_fifo(&story);
+        let mut tap = story.tap();
+        tap.hurry();
+        for _ in 0..4 {
+            story.write(&[b'x'; 32 << 10]);
+            assert_eq!(drain(&mut tap).await, Pumped::Empty);
+        }
+        drop(tap);
+        let heard: Vec<_> = story.news.try_iter().collect();
+        assert!(matches!(heard[..], [News::Dropping { .. }, News::Dropped { bytes: 1.., .. }]), "{heard:?}");
+    });
+}

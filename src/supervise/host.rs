@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use daemonctl_actors::cell::{CheckReport, Child, StartFailure};
@@ -104,9 +105,9 @@ pub enum LogTrouble {
     /// Output of this stream is dropped.
     Dropping(Stream),
     /// The log of this path cannot be rotated.
-    Growing(String),
+    Growing(PathBuf),
     /// Archives that are to go stay beside the log of this path.
-    Hoarding(String),
+    Hoarding(PathBuf),
 }
 
 /// A main process.

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,12 +20,12 @@ use super::host::{Host, LogTrouble};
 use super::instance::Instance;
 use crate::app::{Shown, reason};
 use crate::config::values::Level;
-use crate::logs::events;
 use crate::logs::happening::{Gap, Happening};
 use crate::logs::mirror::Mirror;
 use crate::logs::syslog::{self, Speaker, Syslog};
 use crate::logs::tap::relay::{self, Seen};
 use crate::logs::tap::{self, News, Target};
+use crate::logs::{events, place};
 
 /// The collector of output, and the channel that it tells its news by.
 pub struct Output {
@@ -40,8 +40,8 @@ pub struct Output {
 
 /// What is told by the threads that move output.
 enum Word {
-    /// News of one stream of an app.
-    Log { app: AppName, stream: Stream, news: News },
+    /// News of one stream of an app, and of the log that it goes to, which is called this without links.
+    Log { app: AppName, stream: Stream, log: PathBuf, news: News },
     /// News of the system log.
     Syslog(syslog::News),
 }
@@ -78,7 +78,7 @@ impl Host {
 
     fn take_in(&self, word: Word) {
         match word {
-            Word::Log { app, stream, news } => self.heard(&app, stream, news),
+            Word::Log { app, stream, log, news } => self.heard(&app, stream, log, news),
             Word::Syslog(news) => self.heard_of_syslog(&news),
         }
     }
@@ -113,14 +113,14 @@ impl Host {
         }
     }
 
-    fn heard(&self, app: &AppName, stream: Stream, news: News) {
+    fn heard(&self, app: &AppName, stream: Stream, log: PathBuf, news: News) {
         let path = self.with(app, |held| held.instance.as_ref().map(|instance| file(instance, stream).to_owned()));
         let path = path.map_or_else(|| "its log".to_owned(), |path| path.shown().to_string());
         let begins = |trouble, text: String| {
             self.with(app, |held| held.troubles.insert(trouble, text.clone()));
             (Level::Error, text)
         };
-        let ends = |trouble| self.with(app, |held| held.troubles.remove(&trouble));
+        let ends = |trouble| self.with(app, |held| held.troubles.remove(&trouble)).is_some();
         let (level, text) = match news {
             News::Dropping { why } => {
                 begins(LogTrouble::Dropping(stream), format!("output is being dropped: cannot write {path}: {why}"))
@@ -133,21 +133,16 @@ impl Host {
             }
             News::NotRotated { why } => {
                 let text = format!("cannot rotate {path}, it grows beyond its limit: {why}");
-                begins(LogTrouble::Growing(path), text)
+                begins(LogTrouble::Growing(log), text)
             }
-            News::Rotated => {
-                let text = format!("{path} is rotated again");
-                ends(LogTrouble::Growing(path));
-                (Level::Info, text)
-            }
+            // Who has not been told of the beginning is not told of the end.
+            News::Rotated if !ends(LogTrouble::Growing(log.clone())) => return,
+            News::Pruned if !ends(LogTrouble::Hoarding(log.clone())) => return,
+            News::Rotated => (Level::Info, format!("{path} is rotated again")),
+            News::Pruned => (Level::Info, format!("old archives of {path} are removed again")),
             News::NotPruned { why } => {
                 let text = format!("cannot remove old archives of {path}: {why}");
-                begins(LogTrouble::Hoarding(path), text)
-            }
-            News::Pruned => {
-                let text = format!("old archives of {path} are removed again");
-                ends(LogTrouble::Hoarding(path));
-                (Level::Info, text)
+                begins(LogTrouble::Hoarding(log), text)
             }
             News::Removed(removed) => (Level::Warn, format!("no room for {path}: removed {removed}")),
         };
@@ -207,7 +202,8 @@ impl Host {
             if let Err(error) = prepare(&home, path, tap::prepare) {
                 warnings.push(lost("output", path, &error));
             }
-            let (news, name) = (self.output.news.clone(), app.clone());
+            // By its name now, whatever links lead to it later: an end must be that of its beginning.
+            let (news, name, log) = (self.output.news.clone(), app.clone(), place(path));
             let target = Target {
                 path: path.to_owned(),
                 home: home.clone(),
@@ -215,7 +211,7 @@ impl Host {
                 mirrors,
                 tell: Box::new(move |told| {
                     // Nobody listens any more at the very end.
-                    let _ = news.send(Word::Log { app: name.clone(), stream, news: told });
+                    let _ = news.send(Word::Log { app: name.clone(), stream, log: log.clone(), news: told });
                 }),
             };
             collector.do_send(Attach { app: app.clone(), stream, make: Box::new(move || tap::open(pipe, target)) });

@@ -84,7 +84,7 @@ impl Record {
                         }
                         return self.write(bytes);
                     }
-                    Err(error) if self.log.complains() => {
+                    Err(error) if self.log.complains(&error) => {
                         say(format_args!("cannot rotate {}: {}; it grows on", self.path.shown(), reason(&error)));
                     }
                     Err(_) => {}

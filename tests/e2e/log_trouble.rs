@@ -149,6 +149,28 @@ fn a_log_that_cannot_be_rotated_grows_on_and_is_rotated_later() {
 }
 
 #[test]
+fn a_trouble_of_a_log_that_both_streams_go_to_ends_whoever_tells_it() {
+    let home = Home::new();
+    let app = home.app("web").run_script(
+        "until test -e go; do echo out; sleep 0.01; done\n\
+         exec >/dev/null; while :; do echo err >&2; sleep 0.01; done",
+    );
+    app.conf("[logging]\nmax_size = 2000\nfile = 'events'\nstdout_file = 'logs/all'\nstderr_file = 'alias/all'");
+    app.file("logs/all.9999-12-31-235959.4294967295", "planted\n");
+    symlink("logs", app.path("alias")).unwrap();
+    home.ctl(["start", "web"]).ok();
+    app.wait_for_text("events", "cannot rotate ");
+    app.wait_for("a note", |status| status.note.is_some());
+    app.file("go", "");
+    app.wait_for_text("logs/all", "err\n");
+    fs::remove_file(app.path("logs/all.9999-12-31-235959.4294967295")).unwrap();
+    app.wait_for_text("events", "/all is rotated again\n");
+    app.wait_for("well", |status| status.note.is_none());
+    home.ctl(["stop", "web"]).ok();
+    assert_eq!(app.read("events").matches("cannot rotate ").count(), 1);
+}
+
+#[test]
 fn more_floods_than_there_are_wide_pipes_lose_nothing() {
     let home = Home::new();
     let names: Vec<String> = (0..20).map(|number| format!("app{number}")).collect();

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use daemonctl_actors::rotation::Limit;
 
-use super::is_full;
 use super::packer::PACKER;
 use super::upkeep::Upkeep;
-use crate::app::Shown;
+use super::{News, is_full};
+use crate::app::{Shown, reason};
 use crate::logs::body::identity;
 use crate::logs::rotate::{self, Rules};
 use crate::logs::{open_through_own_links, place, times};
@@ -178,7 +178,8 @@ pub(crate) struct LogFile {
     upkeep: Upkeep,
     /// Until when a rotation is not tried again.
     sulks: Option<Instant>,
-    complained: bool,
+    /// Why it cannot be rotated, as it has been told.
+    complained: Option<String>,
     /// What has not been told, and when it was the last time.
     removed: Removed,
     told: Option<Instant>,
@@ -206,7 +207,7 @@ impl LogFile {
             times: Times::Closed,
             upkeep: Upkeep::default(),
             sulks: None,
-            complained: false,
+            complained: None,
             removed: Removed::default(),
             told: None,
         };
@@ -366,13 +367,19 @@ impl LogFile {
     }
 
     /// Whether a rotation that failed is the first that did.
-    pub(crate) fn complains(&mut self) -> bool {
-        !std::mem::replace(&mut self.complained, true)
+    pub(crate) fn complains(&mut self, why: &io::Error) -> bool {
+        self.complained.replace(reason(why)).is_none()
     }
 
     /// Whether this is the first rotation since one failed.
     pub(crate) fn recovers(&mut self) -> bool {
-        std::mem::take(&mut self.complained)
+        self.complained.take().is_some()
+    }
+
+    /// What has been told to have begun, and not to have ended.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = News> {
+        let grows = self.complained.clone().map(|why| News::NotRotated { why });
+        grows.into_iter().chain(self.upkeep.trouble().map(|why| News::NotPruned { why }))
     }
 
     /// What is to be told of archives that were removed to make room: of the first at once, of others in sums, and

@@ -9,9 +9,10 @@
 //!
 //! [`relay`] is for output that another program writes to files, and `witness` for when it came.
 //!
-//! `file` is the log with its rotations and its index, `shared` what all taps have in common, `upkeep` what
-//! becomes of its archives, `packer` who packs them, `pipe` the size of pipes.
+//! `file` is the log with its rotations and its index, `audience` who hears of it, `shared` what all taps have in common,
+//! `upkeep` what becomes of its archives, `packer` who packs them, `pipe` the size of pipes.
 
+mod audience;
 mod file;
 mod packer;
 mod pipe;
@@ -20,7 +21,6 @@ mod shared;
 mod upkeep;
 mod witness;
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,6 +35,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::net::unix::pipe::Receiver;
 
+use self::audience::Tell;
 use self::pipe::Width;
 use super::mirror::Mirror;
 use super::rotate::Rules;
@@ -97,16 +98,16 @@ pub struct Target {
     pub rules: Rules,
     /// Where it is shown as well.
     pub mirrors: Vec<Box<dyn Mirror>>,
-    /// Who hears the news.
+    /// Who hears the news: those of this tap, and one of the taps that its app has on this log those of the log.
     pub tell: Box<dyn Fn(News) + Send>,
 }
 
 struct PipeTap {
     pipe: OwnedFd,
     width: Width,
-    log: Rc<RefCell<LogFile>>,
+    log: Rc<shared::Log>,
     mirrors: Vec<Box<dyn Mirror>>,
-    tell: Box<dyn Fn(News) + Send>,
+    tell: Rc<Tell>,
     dropped: Option<Dropped>,
     /// Since when the log, a FIFO for instance, takes nothing because nobody reads it.
     blocked: Option<Instant>,
@@ -139,13 +140,14 @@ struct Moved {
 pub fn open(pipe: OwnedFd, target: Target) -> io::Result<Box<dyn Tap>> {
     rustix::io::ioctl_fionbio(&pipe, true)?;
     let width = Width::of(pipe.as_fd());
-    let log = shared::log(&target.path, &target.home, target.rules);
+    let tell: Rc<Tell> = target.tell.into();
+    let log = shared::log(&target.path, &target.home, target.rules, &tell);
     Ok(Box::new(PipeTap {
         pipe,
         width,
         log,
         mirrors: target.mirrors,
-        tell: target.tell,
+        tell,
         dropped: None,
         blocked: None,
         hurried: false,
@@ -171,7 +173,7 @@ impl Tap for PipeTap {
                 self.recovered();
                 self.blocked = None;
                 self.total += moved.bytes as u64;
-                let log = self.log.borrow();
+                let log = self.log.file.borrow();
                 if !self.mirrors.is_empty() && log.is_regular() {
                     show_again(&mut self.mirrors, &log, &moved);
                 }
@@ -197,13 +199,13 @@ impl Tap for PipeTap {
     }
 
     fn chore(&self) -> Option<Duration> {
-        let log = self.log.borrow().chore();
+        let log = self.log.file.borrow().chore();
         self.width.chore().into_iter().chain(log).min()
     }
 
     fn tidy(&mut self) {
         self.width.narrow(self.pipe.as_fd());
-        self.log.borrow_mut().tidy();
+        self.log.file.borrow_mut().tidy();
         self.tell_of_archives(false);
     }
 }
@@ -230,7 +232,7 @@ impl PipeTap {
     /// Moves the next piece to the log, which is rotated first where the piece does not fit.
     fn advance(&mut self) -> io::Result<Moved> {
         let shared_log = self.log.clone();
-        let mut log = shared_log.borrow_mut();
+        let mut log = shared_log.file.borrow_mut();
         log.follow_its_name()?;
         let mut most = MOST;
         let mut all = false;
@@ -254,12 +256,14 @@ impl PipeTap {
                     // It is looked at again, as the beginning of the next file.
                     Ok(()) => {
                         if log.recovers() {
-                            (self.tell)(News::Rotated);
+                            shared_log.audience.tell(&News::Rotated);
                         }
                         drop(log);
                         return self.advance();
                     }
-                    Err(error) if log.complains() => (self.tell)(News::NotRotated { why: reason(&error) }),
+                    Err(error) if log.complains(&error) => {
+                        shared_log.audience.tell(&News::NotRotated { why: reason(&error) });
+                    }
                     Err(_) => {}
                 },
             }
@@ -335,14 +339,14 @@ impl PipeTap {
 
     /// Nothing can be moved now: the pipe holds nothing, or the log takes nothing.
     fn wait(&mut self) -> io::Result<Pumped> {
-        let some = if self.log.borrow().is_regular() { None } else { self.has_some().ok() };
+        let some = if self.log.file.borrow().is_regular() { None } else { self.has_some().ok() };
         match some {
             Some(true) => self.wait_for_reader(),
             // A pipe that has ended says so only to who can move something.
             Some(false) => Ok(Pumped::End),
             None => {
                 self.run = 0;
-                self.log.borrow_mut().rest();
+                self.log.file.borrow_mut().rest();
                 Ok(Pumped::Empty)
             }
         }
@@ -386,11 +390,11 @@ impl PipeTap {
 
     /// Tells which archives went because there was no room, and whether those can go that have to.
     fn tell_of_archives(&self, finally: bool) {
-        let mut log = self.log.borrow_mut();
+        let mut log = self.log.file.borrow_mut();
         let removed = log.removed(finally).map(News::Removed);
         let pruning = log.pruning().map(|result| result.map_or_else(|why| News::NotPruned { why }, |()| News::Pruned));
         drop(log);
-        removed.into_iter().chain(pruning).for_each(|news| (self.tell)(news));
+        removed.into_iter().chain(pruning).for_each(|news| self.log.audience.tell(&news));
     }
 
     /// Tells what has been lost, once there is an end to it.

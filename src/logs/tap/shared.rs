@@ -14,31 +14,44 @@ use std::rc::{Rc, Weak};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 
 use super::PIECE;
+use super::audience::{Audience, Tell};
 use super::file::LogFile;
 use super::witness::{Seen, Witness};
 use crate::logs::place;
 use crate::logs::rotate::Rules;
 
 thread_local! {
-    static LOGS: RefCell<HashMap<PathBuf, Weak<RefCell<LogFile>>>> = RefCell::default();
+    static LOGS: RefCell<HashMap<PathBuf, Weak<Log>>> = RefCell::default();
     static WITNESSES: RefCell<HashMap<PathBuf, Weak<RefCell<Witness>>>> = RefCell::default();
     static SHARED: RefCell<Shared> = RefCell::default();
     static WIDE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The log at this path, of the app with this directory, with these rules from now on.
-pub(super) fn log(path: &Path, home: &Path, rules: Rules) -> Rc<RefCell<LogFile>> {
-    LOGS.with_borrow_mut(|logs| {
+/// A log that taps have in common.
+pub(super) struct Log {
+    pub(super) file: RefCell<LogFile>,
+    pub(super) audience: Audience,
+}
+
+/// The log at this path, of the app with this directory, with these rules from now on. The app hears of it, at once where
+/// something is wrong with it already.
+pub(super) fn log(path: &Path, home: &Path, rules: Rules, tell: &Rc<Tell>) -> Rc<Log> {
+    let log = LOGS.with_borrow_mut(|logs| {
         logs.retain(|_, log| log.strong_count() > 0);
         let key = place(path);
         if let Some(log) = logs.get(&key).and_then(Weak::upgrade) {
-            log.borrow_mut().set_rules(rules);
+            log.file.borrow_mut().set_rules(rules);
             return log;
         }
-        let log = Rc::new(RefCell::new(LogFile::new(path, home, rules)));
+        let file = RefCell::new(LogFile::new(path, home, rules));
+        let log = Rc::new(Log { file, audience: Audience::default() });
         logs.insert(key, Rc::downgrade(&log));
         log
-    })
+    });
+    if log.audience.join(home, tell) {
+        log.file.borrow().troubles().for_each(|news| tell(news));
+    }
+    log
 }
 
 /// Who looks at a log that another program writes, from that look on.

@@ -1,6 +1,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver as Heard, channel};
 use std::sync::{Arc, Mutex};
@@ -486,4 +487,41 @@ fn nobody_waits_for_the_reader_of_a_fifo_in_a_hurry() {
         let heard: Vec<_> = story.news.try_iter().collect();
         assert!(matches!(heard[..], [News::Dropping { .. }, News::Dropped { bytes: 1.., .. }]), "{heard:?}");
     });
+}
+
+#[test]
+fn all_apps_that_share_a_log_hear_of_it_once() {
+    let mut one = Story::new(sized(8));
+    // A log of which an archive has the last name that there is cannot be rotated.
+    let planted = one.log.with_file_name("web.log.9999-12-31-235959.4294967295");
+    fs::create_dir(one.log.parent().unwrap()).unwrap();
+    fs::write(&planted, "").unwrap();
+    let another = |log: &Path| Story::at(tempfile::tempdir().unwrap(), log.to_owned(), sized(8));
+    let (mut two, mut late, mut stderr) = (another(&one.log), another(&one.log), another(&one.log));
+    stderr.target.as_mut().unwrap().home = one._home.path().to_owned();
+    on_log_thread(async {
+        let (mut first, mut second, _err) = (one.tap(), two.tap(), stderr.tap());
+        for line in [b"line 1\n", b"line 2\n"] {
+            one.write(line);
+            drain(&mut first).await;
+        }
+        let _third = late.tap();
+        for story in [&one, &two, &late] {
+            assert!(matches!(story.news.try_recv(), Ok(News::NotRotated { .. })));
+        }
+        fs::remove_file(&planted).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while one.archived().is_empty() {
+            assert!(Instant::now() < deadline, "it is not rotated");
+            two.write(b"more\n");
+            drain(&mut second).await;
+        }
+        for story in [&one, &two, &late] {
+            assert_eq!(story.news.try_recv(), Ok(News::Rotated));
+        }
+        drop(first);
+    });
+    for story in [&one, &two, &late, &stderr] {
+        assert_eq!(story.news.try_iter().collect::<Vec<_>>(), []);
+    }
 }

@@ -100,6 +100,11 @@ impl Upkeep {
         }
     }
 
+    /// Why archives cannot be removed, where that has been told.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.failed.clone().filter(|_| self.told)
+    }
+
     /// Whether archives have begun not to be removable, and why, or have ceased to be so, since this was asked last.
     pub(super) fn news(&mut self) -> Option<Result<(), String>> {
         if self.failed.is_some() == self.told {

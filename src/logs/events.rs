@@ -12,16 +12,27 @@ use super::{open_to_append, place};
 use crate::app::Shown;
 use crate::config::values::Level;
 
-/// Appends one event, which happened `at` seconds after the epoch, to a log that is rotated by these rules. That it
-/// cannot be written is told to whoever traces the program.
+/// Appends one event, which happened `at` seconds after the epoch, to a log that is rotated by these rules. What cannot be
+/// done is told to whoever traces the program.
 pub fn write(path: &Path, rules: &Rules, at: f64, level: Level, text: &str) {
     let lines = lines(at, level, text);
-    if let Err(error) = make_room(path, rules, lines.len() as u64) {
-        tracing::warn!(path = %path.shown(), %error, "cannot rotate the event log");
+    match make_room(path, rules, lines.len() as u64) {
+        Ok(true) => {
+            if let Err(error) = prune(path, rules) {
+                tracing::warn!(path = %path.shown(), %error, "cannot remove old archives of the event log");
+            }
+        }
+        Ok(false) => {}
+        Err(error) => tracing::warn!(path = %path.shown(), %error, "cannot rotate the event log"),
     }
     if let Err(error) = append_lines(path, &lines) {
         tracing::warn!(path = %path.shown(), %error, "cannot write an event: {text}");
     }
+}
+
+/// Removes the archives of an event log that are not to be kept.
+pub fn prune(path: &Path, rules: &Rules) -> io::Result<()> {
+    if rules.prunes() { rotate::remove(&rotate::excess(&place(path), rules)?.files) } else { Ok(()) }
 }
 
 /// Makes sure that events can be written there.
@@ -75,19 +86,18 @@ fn append_lines(path: &Path, lines: &str) -> io::Result<()> {
     open_to_append(path)?.write_all(lines.as_bytes())
 }
 
-/// Rotates the log if so many bytes more would be too many.
-fn make_room(path: &Path, rules: &Rules, more: u64) -> io::Result<()> {
-    let Some(limit) = rules.max_size else { return Ok(()) };
+/// Rotates the log if so many bytes more would be too many. Whether it has been.
+fn make_room(path: &Path, rules: &Rules, more: u64) -> io::Result<bool> {
+    let Some(limit) = rules.max_size else { return Ok(false) };
     let real = place(path);
     let size = match real.symlink_metadata() {
         Ok(meta) if meta.is_file() => meta.len(),
-        _ => return Ok(()),
+        _ => return Ok(false),
     };
     if size == 0 || size.saturating_add(more) <= limit {
-        return Ok(());
+        return Ok(false);
     }
-    rotate::rotate(&real)?;
-    if rules.prunes() { rotate::remove(&rotate::excess(&real, rules)?.files) } else { Ok(()) }
+    rotate::rotate(&real).map(|()| true)
 }
 
 #[cfg(test)]

@@ -176,6 +176,9 @@ impl Host {
         if let Err(error) = prepare(&home, &instance.events, events::prepare) {
             warnings.push(lost("what happens to the app", &instance.events, &error));
         }
+        if let Err(error) = events::prune(&instance.events, &instance.rotation) {
+            warnings.push(format!("cannot remove old archives of {}: {}", instance.events.shown(), reason(&error)));
+        }
         for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
             let pipe = match pipe {
                 Ok(pipe) => pipe,

@@ -259,6 +259,24 @@ fn the_event_log_is_rotated_too() {
     assert_cut_well(&events, 300);
 }
 
+#[test]
+fn archives_of_events_are_pruned_when_an_app_starts() {
+    let home = Home::new();
+    let app = home.app("web").behaves("sleep").conf("logging.max_age = '30d'");
+    for name in ["web.run.2020-01-01-000000", "web.run.2020-01-02-000000"] {
+        app.file(&format!("logs/{name}"), "old\n");
+    }
+    let evidence = app.path("logs/web.run.2020-01-01-000000");
+    let kept = Immutable::new(&evidence);
+    let started = home.ctl(["start", "web"]).ok();
+    assert!(!app.path("logs/web.run.2020-01-02-000000").exists());
+    assert_eq!(evidence.exists(), kept.is_some());
+    if kept.is_some() {
+        started.explains(&format!("logs/web.run: {}: operation not permitted", evidence.display()));
+    }
+    home.ctl(["stop", "web"]).ok();
+}
+
 /// A small disk, for as long as this lives.
 pub(super) struct Disk(PathBuf);
 

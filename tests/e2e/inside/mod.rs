@@ -20,7 +20,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Home, Output, binary, copy_program, testapp};
+use crate::support::{Home, Output, SOON, binary, copy_program, process, testapp, wait_until};
 
 /// Who starts the launcher.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,7 +60,13 @@ impl Yard {
             own(&dir.path().join(part), caller);
         }
         let mut sleeper = as_caller(&home, caller, &dir.path().join("testapp"), &["sleep".to_owned()]);
-        let outsider = sleeper.spawn().expect("a process outside").into();
+        let outsider = sleeper.spawn().expect("a process outside");
+        // Before it is what it is to be, it is another program, of another user.
+        wait_until("it sleeps", SOON, || match process(outsider.id() as i32) {
+            Some(process) if process.comm == "testapp" && process.state == 'S' => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        let outsider = outsider.into();
         let runtime = home.runtime_dir();
         fs::create_dir(&runtime).expect("a runtime directory");
         own(&runtime, caller);

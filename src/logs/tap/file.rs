@@ -2,12 +2,13 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::fs::{File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use daemonctl_actors::rotation::Limit;
+use nix::unistd::{AccessFlags, access};
 
 use super::packer::PACKER;
 use super::upkeep::Upkeep;
@@ -41,10 +42,15 @@ impl Display for Removed {
     }
 }
 
-/// Makes sure that a log file can be written.
+/// Makes sure that a log file can be written. A FIFO is not opened for that: whoever waits at it would take it for the end
+/// when it is closed again.
 pub fn prepare(path: &Path) -> io::Result<()> {
     make_dir(path, None, None)?;
-    open(path, None, false).map(|_| ())
+    let place = place(path);
+    match place.symlink_metadata() {
+        Ok(meta) if meta.file_type().is_fifo() => Ok(access(&place, AccessFlags::R_OK | AccessFlags::W_OK)?),
+        _ => open(path, None, false).map(|_| ()),
+    }
 }
 
 /// Whom a file belongs to, and who may read it.
@@ -151,6 +157,16 @@ impl Opened {
         }
         Ok(Self { id, real: place, regular: meta.is_file(), owners, file })
     }
+
+    /// What waits in a FIFO for a reader that has not come: it is gone with the last who has it open.
+    fn left(&self) -> Vec<u8> {
+        let mut left = Vec::new();
+        if self.file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
+            // It ends with the error of what would have to be waited for.
+            let _ = (&self.file).read_to_end(&mut left);
+        }
+        left
+    }
 }
 
 /// The index of the file that is open.
@@ -240,7 +256,15 @@ impl LogFile {
         let made = make_dir(&self.path, self.home.as_deref(), before);
         let opened = made.and_then(|()| open(&self.path, before, self.appends));
         match opened.and_then(|file| Opened::new(&self.path, file)) {
-            Ok(opened) => self.use_file(opened),
+            Ok(opened) => {
+                let left = self.opened.as_ref().map(Opened::left).unwrap_or_default();
+                self.use_file(opened);
+                if self.is_regular() && !left.is_empty() {
+                    self.will_grow();
+                    self.file()?.write_all_at(&left, self.size)?;
+                    self.grown(left.len());
+                }
+            }
             // Rather a file that has got another name than none; but what is written to one that has been removed is lost,
             // and that must be told.
             Err(error) => match self.opened.as_ref().map(|opened| opened.file.metadata()).transpose()? {

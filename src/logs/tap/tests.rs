@@ -525,3 +525,41 @@ fn all_apps_that_share_a_log_hear_of_it_once() {
         assert_eq!(story.news.try_iter().collect::<Vec<_>>(), []);
     }
 }
+
+#[test]
+fn what_waits_in_a_fifo_that_nobody_has_read_goes_to_the_file_that_comes_after_it() {
+    on_log_thread(async {
+        let mut story = Story::new(Rules::default());
+        make_fifo(&story);
+        prepare(&story.log).unwrap();
+        let mut tap = story.tap();
+        story.write(b"one\n");
+        drain(&mut tap).await;
+        fs::remove_file(&story.log).unwrap();
+        story.write(b"two\n");
+        drain(&mut tap).await;
+        assert_eq!(fs::read(&story.log).unwrap(), b"one\ntwo\n");
+    });
+}
+
+#[test]
+fn who_waits_at_a_fifo_waits_on_when_it_is_prepared() {
+    let story = Story::new(Rules::default());
+    make_fifo(&story);
+    let mut fifo = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&story.log).unwrap();
+    prepare(&story.log).unwrap();
+    // The end has been seen by whoever polls it: what was never open for writing has none.
+    let poll = |fifo: &File| {
+        let mut polled = [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(fifo), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut polled, nix::poll::PollTimeout::ZERO).unwrap()
+    };
+    assert_eq!(poll(&fifo), 0, "nobody has come and gone");
+    on_log_thread(async {
+        let mut story = story;
+        let mut tap = story.tap();
+        story.write(b"one\n");
+        drain(&mut tap).await;
+        let mut read = [0; 8];
+        assert_eq!(fifo.read(&mut read).unwrap(), 4);
+    });
+}

@@ -478,11 +478,14 @@ fn on_a_terminal_streams_have_their_colours_and_the_app_has_no_say_in_it() {
     let home = Home::new();
     let app = home.app("web").run_script(
         "printf 'clear \\033[2J and ring \\007\\n'; while ! test -e go; do sleep 0.02; done; \
-         printf '\\033[31mred\\n' >&2; exit 3",
+         printf '\\033[31mred\\n' >&2; while ! test -e end; do sleep 0.02; done; exit 3",
     );
     home.ctl(["start", "web"]).ok();
+    // Each has come before the next: what is written in the last milliseconds of a run may be shown after its end.
     app.wait_for_output("clear");
-    app.file("go", "");
+    let app = app.file("go", "");
+    app.wait_for_text("logs/web.err", "red");
+    let app = app.file("end", "");
     app.wait_for_state("exited");
     let shown = |args: &[&str]| {
         let (code, shown) = home.on_terminal(args).wait();

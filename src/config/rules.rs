@@ -20,8 +20,8 @@ const WALLS: [&str; 6] = [
     "sandbox.seccomp_profile",
 ];
 
-/// A profile is firejail's. An option that asks for a wall implies `unshare` where no sandbox type is set, and contradicts `none`. Returns the
-/// option that implied it.
+/// A profile is firejail's. An option that asks for a wall implies `unshare` where no sandbox type is set, and contradicts
+/// `none`. Returns the option that implied it.
 pub(super) fn imply_sandbox(values: &mut BTreeMap<&'static str, Value>) -> Result<Option<&'static str>, Problem> {
     let asks = |value: &Value| match value {
         Value::Bool(on) => *on,

@@ -21,6 +21,9 @@ use crate::logs::{open_through_own_links, place, times};
 /// How long a rotation that failed is not tried again.
 const SULK: Duration = Duration::from_secs(1);
 
+/// The most that a FIFO holds, unless root has given it more (pipe(7), pipe-max-size).
+const FIFO_MOST: u64 = 1 << 20;
+
 /// How often is told, at most, that archives were removed to make room. There may be one a second.
 const TELL: Duration = Duration::from_secs(60);
 
@@ -158,12 +161,13 @@ impl Opened {
         Ok(Self { id, real: place, regular: meta.is_file(), owners, file })
     }
 
-    /// What waits in a FIFO for a reader that has not come: it is gone with the last who has it open.
+    /// What waits in a FIFO for a reader that has not come: it is gone with the last who has it open. No more than a FIFO
+    /// holds: others may write to it for as long as it is read.
     fn left(&self) -> Vec<u8> {
         let mut left = Vec::new();
         if self.file.metadata().is_ok_and(|meta| meta.file_type().is_fifo()) {
             // It ends with the error of what would have to be waited for.
-            let _ = (&self.file).read_to_end(&mut left);
+            let _ = (&self.file).take(FIFO_MOST).read_to_end(&mut left);
         }
         left
     }

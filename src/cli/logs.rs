@@ -129,8 +129,8 @@ impl Verb for Logs {
 Without an option, the last 50 lines of both outputs are shown in the order in which they came, each
 marked with its stream, and between them when the app was started, how it ended, and where output
 is missing because the disk was full; no more of these marks are shown than lines were asked for. One
-stream of one app is shown as it was written. Times are local, and known whether or not the app prints them; those of events shown
-without -t, and of JSON, are UTC.
+stream of one app is shown as it was written. Times are local, and known whether or not the app prints
+them; those of events shown without -t, and of JSON, are UTC.
 
 Examples:
   daemonctl logs web

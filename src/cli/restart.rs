@@ -15,9 +15,11 @@ use super::start::names;
 use super::stop::would;
 use super::tally::Tally;
 use super::{Verb, text};
-use crate::app::Shown;
-use crate::config::{self, Ask, Origin, Sources, layers};
+use crate::app::{Root, Shown};
+use crate::config::{self, Ask, Origin, Setting, Sources, layers};
 use crate::control::protocol::{self, Command};
+use crate::supervise::instance::Asked;
+use crate::supervise::record::Record;
 
 #[derive(Args, Debug)]
 pub(super) struct Restart {
@@ -68,8 +70,12 @@ Examples:
         }
         let environment = environment();
         for app in &apps {
-            unheeded(session, app, &environment)?.iter().for_each(|warning| session.screen.note(warning));
-            outdone(session, app, &ask)?.iter().for_each(|warning| session.screen.note(warning));
+            let Some(record) = kept(session, app)? else { continue };
+            let root = session.root()?;
+            let warnings = unheeded(root, app, &environment, &record.asked);
+            warnings.into_iter().chain(outdone(root, app, &ask, &record.asked)).for_each(|warning| {
+                session.screen.note(&format!("warning: {app}: {warning}"));
+            });
         }
         let start = protocol::Start {
             apps: Vec::new(),
@@ -95,55 +101,41 @@ Examples:
     }
 }
 
-/// A warning for each variable of this shell that sets an option of an app and that its restart does not heed: an app that
-/// a supervisor has keeps the environment of its start.
-fn unheeded(
-    session: &mut Session,
-    app: &AppName,
-    environment: &BTreeMap<String, String>,
-) -> Result<Vec<String>, CliError> {
-    let mine = layers::variables_of(app, environment, session.root()?.path());
-    if mine.is_empty() || session.status(std::slice::from_ref(app))?.iter().all(|app| app.supervisor.is_none()) {
-        return Ok(Vec::new());
-    }
-    let Some(record) = session.fleet()?.record(app) else { return Ok(Vec::new()) };
-    let kept = |variable: &str, text: &str| record.asked.environment.get(variable).is_some_and(|kept| kept == text);
-    let unheeded = mine.into_iter().filter(|(variable, text)| !kept(variable, text));
-    let warning = |(variable, _)| {
-        format!("warning: {app}: {variable} of this shell is not heeded: a restart keeps the variables of the start")
-    };
-    Ok(unheeded.map(warning).collect())
+/// What is recorded of an app that a supervisor has: its restart keeps what its start was asked with.
+fn kept(session: &mut Session, app: &AppName) -> Result<Option<Record>, CliError> {
+    let is_kept = session.status(std::slice::from_ref(app))?.iter().any(|app| app.supervisor.is_some());
+    if is_kept { Ok(session.fleet()?.record(app)) } else { Ok(None) }
+}
+
+/// A warning for each variable of this shell that sets an option of an app and that its restart does not heed.
+fn unheeded(root: &Root, app: &AppName, environment: &BTreeMap<String, String>, start: &Asked) -> Vec<String> {
+    let mine = layers::variables_of(app, environment, root.path());
+    let is_kept = |variable: &str, text: &str| start.environment.get(variable).is_some_and(|kept| kept == text);
+    let unheeded = mine.into_iter().filter(|(variable, text)| !is_kept(variable, text));
+    let warning =
+        |(variable, _)| format!("{variable} of this shell is not heeded: a restart keeps the variables of the start");
+    unheeded.map(warning).collect()
 }
 
 /// A warning for each option that the files set and that a restart takes from a flag of the start instead.
-fn outdone(session: &mut Session, app: &AppName, ask: &Ask) -> Result<Vec<String>, CliError> {
-    if session.status(std::slice::from_ref(app))?.iter().all(|app| app.supervisor.is_none()) {
-        return Ok(Vec::new());
-    }
-    let Some(record) = session.fleet()?.record(app) else { return Ok(Vec::new()) };
-    let kept: Vec<_> =
-        record.asked.ask.settings.iter().filter(|kept| ask.settings.iter().all(|new| new.key != kept.key)).collect();
-    let root = session.root()?;
-    let Ok(found) = root.app(app.as_str()) else { return Ok(Vec::new()) };
-    let values = |ask: &Ask| {
-        let environment = &record.asked.environment;
+fn outdone(root: &Root, app: &AppName, ask: &Ask, start: &Asked) -> Vec<String> {
+    let is_new = |kept: &Setting| ask.settings.iter().all(|new| new.key != kept.key);
+    let kept: Vec<&Setting> = start.ask.settings.iter().filter(|kept| is_new(kept)).collect();
+    let Some(found) = root.app(app.as_str()).ok().filter(|_| !kept.is_empty()) else { return Vec::new() };
+    let resolved = |ask: &Ask| {
+        let environment = &start.environment;
         let sources = Sources { root: root.path(), app, app_config: found.config(), ask, environment };
         config::resolve(&sources).ok().map(|resolved| (resolved.options.values(), resolved.origins))
     };
-    let Some((with, _)) = values(&record.asked.ask.followed_by(ask)).filter(|_| !kept.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    let Some((without, origins)) = values(ask) else { return Ok(Vec::new()) };
-    let outdone = kept.into_iter().filter_map(|setting| {
-        let key = setting.key.as_str();
-        let (Origin::App { file, line } | Origin::Global { file, line }) = origins.get(key)? else { return None };
-        (with.get(key) != without.get(key)).then(|| {
-            format!(
-                "warning: {app}: {key} of {}:{line} does not count: a restart keeps the {} of the start; stop and start {app}",
-                file.shown(),
-                setting.origin
-            )
-        })
+    let all = resolved(&start.ask.followed_by(ask)).zip(resolved(ask));
+    let Some(((with, _), (without, origins))) = all else { return Vec::new() };
+    let outdone = kept.into_iter().filter_map(|Setting { key, origin, .. }| {
+        let (Origin::App { file, line } | Origin::Global { file, line }) = origins.get(key.as_str())? else {
+            return None;
+        };
+        let is_outdone = with.get(key.as_str()) != without.get(key.as_str());
+        let why = format!("a restart keeps the {origin} of the start; stop and start {app}");
+        is_outdone.then(|| format!("{key} of {}:{line} does not count: {why}", file.shown()))
     });
-    Ok(outdone.collect())
+    outdone.collect()
 }
